@@ -1,0 +1,1 @@
+"""Stages (``python -m pipeline.<verb>``) and the libraries that they share."""

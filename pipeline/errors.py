@@ -1,0 +1,51 @@
+"""What can go wrong, and the exit code that says so.
+
+====  ==========================================================================
+code  meaning
+====  ==========================================================================
+0     done
+1     anything that is not below: no space left, no permission, a killed worker
+2     usage or configuration: a flag, params.yaml, a table, nothing to work on
+3     more bad clips than ``--allow-failures`` accepts
+4     a store that is corrupt, or made with another configuration
+130   stopped by SIGINT (Ctrl-C)
+143   stopped by SIGTERM
+====  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import signal
+
+
+class PipelineError(Exception):
+    """A stage cannot go on; its message is the closing line that the user reads."""
+
+    exit_code = 1
+
+
+class UsageError(PipelineError):
+    """A flag, a setting, a table or a folder is not what the stage needs."""
+
+    exit_code = 2
+
+
+class BadClipsError(PipelineError):
+    """More clips are bad than the user allowed; the problems were listed before."""
+
+    exit_code = 3
+
+
+class StoreError(PipelineError):
+    """A store is corrupt, or was made with another configuration."""
+
+    exit_code = 4
+
+
+class Stopped(BaseException):
+    """A signal asked the stage to stop. Not an Exception, so that nothing catches it by chance."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.name = signal.Signals(signum).name
+        self.exit_code = 128 + signum
