@@ -1,0 +1,215 @@
+"""One short-time Fourier transform, shared by log-mel and MFCC.
+
+The numbers are librosa's (``center=True``, zero padding, periodic Hann window, power spectrum,
+Slaney mel). The manner is not: frames go through in blocks that fit into the second-level cache,
+the filters are made once and applied as a sparse matrix, and samples may come in pieces, so that
+a clip of any length takes the same memory.
+
+Float32 is not always enough. Its FFT leaves an error of about 1e-7 of a frame's energy in every
+bin, which is nothing to a band near the loudest one, but 2.5e-3 dB to a band 80 dB below three
+tones. So each block is looked over, and frames where the error could pass 5e-4 dB in a band that
+survives ``top_db`` are transformed again in float64: about one in fifteen in field recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+
+from features.mel import mel_filters
+
+# Frames transformed at a time: 64 of 2048 float32 samples are 512 kB, and the spectrum as much.
+_BLOCK_SAMPLES = 64 * 2048
+
+# A band is at risk when its power is below this many times its filter's area times the frame's
+# energy. Measured: at 1e-8 the largest error left, over sums of tones up to 100 dB apart, chirps
+# and field recordings, was 8e-4 dB; at 3e-9 it was 1e-3 dB.
+_RISK = 1.5e-8
+
+# librosa.power_to_db's floor of power, -100 dB.
+AMIN = 1e-10
+
+
+def frame_count(n_samples: int, *, n_fft: int, hop_length: int) -> int:
+    """Frames of a centred STFT: the frame law that every framed feature obeys.
+
+    ``1 + n_samples // hop_length`` for an even `n_fft`, as librosa pads ``n_fft // 2`` zeros at
+    each end.
+    """
+    return 1 + (n_samples + 2 * (n_fft // 2) - n_fft) // hop_length
+
+
+@dataclass(frozen=True)
+class Mel:
+    """A mel power spectrogram's configuration; `log-mel` and `MFCC` with an equal one share it.
+
+    Attributes
+    ----------
+    sr : int
+        Sampling rate (in Hz).
+    n_fft, hop_length : int
+        FFT length and distance between frames (in samples).
+    n_mels : int
+        Number of mel bands.
+    fmin, fmax : float
+        Lowest and highest frequency (in Hz).
+    top_db : float or None
+        How far below its clip's maximum a band may lie (in dB) before it is clipped; here it only
+        decides how much precision quiet bands get.
+    """
+
+    sr: int
+    n_fft: int
+    hop_length: int
+    n_mels: int
+    fmin: float
+    fmax: float
+    top_db: float | None
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of a clip of `n_samples` samples."""
+        return frame_count(n_samples, n_fft=self.n_fft, hop_length=self.hop_length)
+
+    def stream(self) -> MelStream:
+        """A stream to push one clip's samples into."""
+        return MelStream(self)
+
+
+class SpectralSettings(Protocol):
+    """The settings that every feature made of mel bands has."""
+
+    @property
+    def sr(self) -> int: ...
+    @property
+    def n_fft(self) -> int: ...
+    @property
+    def hop_length(self) -> int: ...
+    @property
+    def n_mels(self) -> int: ...
+    @property
+    def fmin(self) -> float: ...
+    @property
+    def fmax(self) -> float | None: ...
+    @property
+    def top_db(self) -> float | None: ...
+
+
+def mel_of(feature: SpectralSettings) -> Mel:
+    """The mel power spectrogram under a feature: equal settings give an equal one, to share."""
+    return Mel(
+        sr=feature.sr, n_fft=feature.n_fft, hop_length=feature.hop_length, n_mels=feature.n_mels,
+        fmin=float(feature.fmin),
+        fmax=feature.sr / 2 if feature.fmax is None else float(feature.fmax),
+        top_db=None if feature.top_db is None else float(feature.top_db),
+    )
+
+
+@lru_cache(maxsize=8)
+def hann_window(n_fft: int, dtype: type = np.float32) -> np.ndarray:
+    """Periodic Hann window, rounded once from float64. [shape=(n_fft,)]"""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+    return window.astype(dtype)
+
+
+@lru_cache(maxsize=8)
+def _sparse_filters(mel: Mel) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+    """(the filters, each filter's area as a column) of a configuration."""
+    filters = mel_filters(mel.sr, mel.n_fft, mel.n_mels, mel.fmin, mel.fmax)
+    area = filters.sum(axis=1, keepdims=True)
+    return scipy.sparse.csr_matrix(filters), area
+
+
+class MelStream:
+    """Mel power of one clip whose samples come in pieces.
+
+    Push every piece, the last one with ``last=True``. How the samples were cut does not change a
+    frame by more than rounding.
+    """
+
+    def __init__(self, mel: Mel) -> None:
+        self._mel = mel
+        self._filters, self._area = _sparse_filters(mel)
+        self._window = hann_window(mel.n_fft)
+        self._pending = np.zeros(mel.n_fft // 2, np.float32)
+        self._loudest = 0.0
+
+    def push(self, y: np.ndarray, *, last: bool = False) -> np.ndarray:
+        """The mel power of the frames that are complete now.
+
+        Parameters
+        ----------
+        y : np.ndarray [shape=(n,), dtype=float32]
+            The next samples.
+        last : bool
+            Whether the clip ends here.
+
+        Returns
+        -------
+        power : np.ndarray [shape=(n_mels, b), dtype=float32]
+            The next `b` frames, frequency first.
+        """
+        n_fft, hop = self._mel.n_fft, self._mel.hop_length
+        tail = [np.zeros(n_fft // 2, np.float32)] if last else []
+        samples = np.concatenate([self._pending, y, *tail])
+        n_frames = max(0, 1 + (len(samples) - n_fft) // hop)
+        self._pending = samples[n_frames * hop:].copy()
+        power = np.empty((self._mel.n_mels, n_frames), np.float32)
+        if not n_frames:
+            return power
+        frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop][:n_frames]
+        energy = np.empty(n_frames, np.float32)
+        ones = np.ones(1 + n_fft // 2, np.float32)
+        for block in self._blocks(n_frames):
+            spectrum = _power_spectrum(frames[block] * self._window)  # (1 + n_fft // 2, b)
+            power[:, block] = self._filters @ spectrum
+            energy[block] = ones @ spectrum
+        self._loudest = max(self._loudest, float(power.max()))
+        at_risk = (power < self._area * (_RISK * energy)) & (power > self._floor())
+        again = np.flatnonzero(at_risk.any(axis=0))
+        for block in self._blocks(len(again)):
+            windowed = frames[again[block]] * hann_window(n_fft, np.float64)
+            power[:, again[block]] = self._filters @ _power_spectrum(windowed)
+        return power
+
+    def _blocks(self, n_frames: int) -> Iterator[slice]:
+        step = max(1, _BLOCK_SAMPLES // self._mel.n_fft)
+        return (slice(first, first + step) for first in range(0, n_frames, step))
+
+    def _floor(self) -> float:
+        """The power below which a band is clipped: a clip's maximum is at least that so far."""
+        if self._mel.top_db is None:
+            return AMIN
+        return max(AMIN, self._loudest * 10 ** (-self._mel.top_db / 10))
+
+
+def _power_spectrum(windowed: np.ndarray) -> np.ndarray:
+    """|rfft|² of each row. [shape=(b, n_fft)] -> [shape=(1 + n_fft // 2, b)]"""
+    spectrum = scipy.fft.rfft(windowed, axis=1)
+    # As interleaved real and imaginary parts, squared in place: half the passes over memory.
+    parts = spectrum.view(windowed.dtype)
+    parts *= parts
+    return parts[:, ::2].T + parts[:, 1::2].T
+
+
+def to_db(power: np.ndarray) -> np.ndarray:
+    """``10 log10(max(power, 1e-10))`` in place, by the natural logarithm, which NumPy vectorises.
+
+    Parameters
+    ----------
+    power : np.ndarray [dtype=float32]
+
+    Returns
+    -------
+    db : np.ndarray [dtype=float32]
+        The same array (in dB).
+    """
+    np.maximum(power, np.float32(AMIN), out=power)
+    np.log(power, out=power)
+    power *= np.float32(10 / np.log(10))
+    return power
