@@ -1,0 +1,176 @@
+"""Decode, downmix, resample: the only import of libsndfile (soundfile) and libsoxr (soxr).
+
+Samples are float32 with full scale at 1.0. Channels are averaged before resampling, as
+``librosa.load(mono=True)`` does it; the resampler is soxr HQ, librosa's default, and a clip of N
+samples becomes ``ceil(N * sr / source_sr)`` samples, as ``librosa.resample`` gives them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+MIN_SR = 1_000
+MAX_SR = 768_000
+MAX_CHANNELS = 64
+
+# Samples (frames times channels) decoded at a time: 4 MB of float32, 24 s of 44.1 kHz mono.
+BLOCK = 1 << 20
+
+
+class DecodeError(Exception):
+    """libsndfile cannot open or read a file; its message says why."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file claims about itself.
+
+    Attributes
+    ----------
+    format, subtype : str
+        libsndfile's names, such as ``WAV`` and ``PCM_16``.
+    sr : int
+        Sampling rate (in Hz).
+    channels : int
+    frames : int
+        Samples a channel.
+    """
+
+    format: str
+    subtype: str
+    sr: int
+    channels: int
+    frames: int
+
+    def length_at(self, sr: int) -> int:
+        """Samples after resampling to `sr` Hz: ``ceil(frames * sr / self.sr)``, exactly."""
+        return -(-self.frames * sr // self.sr)
+
+
+def read_header(path: Path) -> Header:
+    """What libsndfile makes of a file's header, no sample read.
+
+    Raises
+    ------
+    DecodeError
+        If the file is of no format that libsndfile reads.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            return _header(file)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise DecodeError(_message(error)) from None
+
+
+def count_frames(path: Path) -> int:
+    """Samples a channel, counted by decoding: MPEG headers only estimate them."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            buffer = np.empty((max(1, BLOCK // file.channels), file.channels), np.float32)
+            total = 0
+            while n := len(file.read(out=buffer)):
+                total += n
+            return total
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise DecodeError(_message(error)) from None
+
+
+def _message(error: Exception) -> str:
+    text = getattr(error, "error_string", str(error))
+    return text.strip().rstrip(".")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
+    """Open a file for decoding: its header, and its samples in blocks, channels averaged.
+
+    Yields
+    ------
+    header : Header
+    blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
+        At most :data:`BLOCK` values at a time, full scale at 1.0; not checked for NaN.
+
+    Raises
+    ------
+    DecodeError
+        If libsndfile cannot open or read the file.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            yield _header(file), _blocks(file)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise DecodeError(_message(error)) from None
+
+
+def _header(file: soundfile.SoundFile) -> Header:
+    return Header(file.format, file.subtype, file.samplerate, file.channels, file.frames)
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    # 16-bit samples are read as they are and scaled here: a quarter of the time.
+    plain = file.channels == 1 and file.subtype == "PCM_16"
+    n = max(1, min(file.frames, BLOCK // file.channels))
+    shape = (n,) if file.channels == 1 else (n, file.channels)
+    while len(block := file.read(out=np.empty(shape, np.int16 if plain else np.float32))):
+        if plain:
+            block = block * np.float32(1 / 32768)
+        yield block if block.ndim == 1 else block.mean(axis=1)
+
+
+class Resampler:
+    """One clip's samples at another rate, block by block, of exactly the length that was promised.
+
+    libsoxr's HQ quality. Its stream may end a sample short of or past ``ceil(n * ratio)``; the
+    end is cut or padded with a zero then, as ``librosa.resample(fix=True)`` does it.
+    """
+
+    def __init__(self, source_sr: int, sr: int, length: int) -> None:
+        self._stream = (
+            None if source_sr == sr
+            else soxr.ResampleStream(source_sr, sr, 1, dtype="float32", quality="HQ")
+        )
+        self._left = length
+
+    def push(self, y: np.ndarray, *, last: bool) -> np.ndarray:
+        """The samples that are ready. [shape=(n,), dtype=float32] -> [shape=(m,), dtype=float32]"""
+        out = y if self._stream is None else self._stream.resample_chunk(y, last=last)
+        out = out[:self._left]
+        self._left -= len(out)
+        if last and self._left:
+            out = np.pad(out, (0, self._left))
+        return out
+
+
+def write_pcm16(path: Path, y: np.ndarray, sr: int) -> None:
+    """Write a mono 16-bit WAV file, each sample rounded to the nearest of 1/32768 (1.0 to the top).
+
+    Parameters
+    ----------
+    path : Path
+    y : np.ndarray [shape=(n,)]
+        Floating-point samples between -1 and 1.
+    sr : int
+        Sampling rate (in Hz).
+
+    Raises
+    ------
+    ValueError
+        If a sample is outside [-1, 1] or NaN.
+    OSError
+        As the operating system gives it: no space left, no permission.
+    """
+    if not np.all(np.abs(y) <= 1):
+        raise ValueError(f"{path}: samples must lie in [-1, 1], the peak is {np.abs(y).max()}")
+    pcm = np.minimum(np.rint(y * 32768.0), 32767).astype(np.int16)
+    # Through memory: libsndfile reports a full disk as an error without a path or a reason.
+    wav = io.BytesIO()
+    soundfile.write(wav, pcm, sr, format="WAV", subtype="PCM_16")
+    path.write_bytes(wav.getvalue())
