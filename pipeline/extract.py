@@ -1,0 +1,170 @@
+"""Decode every clip once, in parallel, into HDF5 stores of waveforms, MFCC and log-mel frames.
+
+  python -m pipeline.extract                              what prepare wrote, as params.yaml says
+  python -m pipeline.extract --sr 44100 --jobs 2          every feature at 44.1 kHz
+  python -m pipeline.extract --data data/demo             a data set's folder, prepared on the fly
+  python -m pipeline.extract --features logmel --n-mels 64 --feature-dtype float16
+
+A rerun does only what is missing: nothing if nothing changed, one store if one store's settings
+changed, one clip if one clip changed. After Ctrl-C, a kill or a loss of power, the same command
+goes on where it stopped, and the bytes are those of an uninterrupted run.
+
+Bad clips are all listed, on the terminal and in problems.csv beside the stores; nothing is sealed
+then, unless --allow-failures says how many may be left out.
+
+exit codes: 0 done, 1 no space left or the like, 2 usage, 3 more bad clips than allowed, 4 a
+corrupt store, 130 and 143 stopped by a signal
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import stage
+from pipeline.settings import PARAMS, read_values, setting
+
+if TYPE_CHECKING:
+    from pipeline.clips import Clip, Dataset
+    from pipeline.extraction import Summary
+    from pipeline.extractors import Target
+    from pipeline.problems import Problem
+
+FEATURES = ("waveform", "mfcc", "logmel")
+RATES = ("waveform_sr", "mfcc_sr", "logmel_sr")
+MAX_SR = 768_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    data: Path = setting("what prepare wrote, or a data set's folder")
+    out: Path = setting("the stores' folder")
+    features: tuple[str, ...] = setting("what to extract", choices=FEATURES)
+    sr: int = setting(
+        "sampling rate of every feature (Hz)", minimum=1000, maximum=MAX_SR, replaces=RATES
+    )
+    waveform_sr: int | None = setting(
+        "rate of the waveforms, if not --sr (Hz)", minimum=1000, maximum=MAX_SR
+    )
+    mfcc_sr: int | None = setting("rate of the MFCC, if not --sr", minimum=1000, maximum=MAX_SR)
+    logmel_sr: int | None = setting(
+        "rate of the log-mel frames, if not --sr", minimum=1000, maximum=MAX_SR
+    )
+    n_fft: int = setting("FFT length (samples)", minimum=16, maximum=1 << 20)
+    hop_length: int = setting("distance between frames (samples)", minimum=1)
+    n_mels: int = setting("mel bands", minimum=1)
+    n_mfcc: int = setting("cepstral coefficients", minimum=1)
+    fmin: float = setting("lowest frequency (Hz)", minimum=0)
+    fmax: float | None = setting("highest frequency (Hz); none is sr / 2")
+    top_db: float | None = setting("floor below a clip's loudest band (dB); none leaves -100 dB")
+    trim_db: float = setting("silence is this far below a clip's loudest frame (dB)", minimum=0.1)
+    waveform_dtype: str = setting("how samples are stored", choices=("int16", "float32"))
+    feature_dtype: str = setting("how frames are stored", choices=("float16", "float32"))
+    jobs: int = setting("workers; -1 is one a core", minimum=-1)
+    backend: str = setting(
+        "joblib's backend", choices=("loky", "threading", "dask", "ray")
+    )
+    allow_failures: int = setting("bad clips to leave out rather than stop", minimum=0)
+    force: bool = setting("extract everything again", flag_only=True, default=False)
+    limit: int | None = setting("only the first N clips, to try", minimum=1, flag_only=True)
+    params: Path = setting("where the settings are", flag_only=True, default=PARAMS)
+
+
+def run(settings: Settings) -> None:
+    # One thread a worker, this process among them: a BLAS with more may round sums differently.
+    os.environ.update(dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+    ))
+    from pipeline.errors import UsageError
+    from pipeline.extraction import Request, extract
+    from pipeline.lock import locked
+
+    if settings.jobs == 0:
+        raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one a core")
+    targets = make_targets(settings)
+    with locked(settings.out):
+        dataset, clips, earlier = load(settings)
+        summary = extract(Request(
+            root=dataset.root, clips=clips[:settings.limit], targets=targets, out=settings.out,
+            trim_db=settings.trim_db, jobs=settings.jobs, backend=settings.backend,
+            allow_failures=settings.allow_failures, earlier=earlier, force=settings.force,
+        ))
+    show(settings.out, summary)
+
+
+def make_targets(settings: Settings) -> list[Target]:
+    """The stores that the settings ask for."""
+    from pipeline.errors import UsageError
+    from pipeline.extractors import make_target
+
+    s = settings
+    spectral = {
+        "n_fft": s.n_fft, "hop_length": s.hop_length, "n_mels": s.n_mels,
+        "fmin": s.fmin, "fmax": s.fmax, "top_db": s.top_db,
+    }
+    configs = {
+        "waveform": {"sr": s.waveform_sr or s.sr},
+        "mfcc": {"sr": s.mfcc_sr or s.sr, "n_mfcc": s.n_mfcc, **spectral},
+        "logmel": {"sr": s.logmel_sr or s.sr, **spectral},
+    }
+    targets, wrong = [], []
+    for name in dict.fromkeys(s.features):
+        dtype = s.waveform_dtype if name == "waveform" else s.feature_dtype
+        try:
+            targets.append(make_target(name, dtype=dtype, trim_db=s.trim_db, **configs[name]))
+        except UsageError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return targets
+
+
+def load(settings: Settings) -> tuple[Dataset, list[Clip], list[Problem]]:
+    """The clips, and the bad ones that were found on the way when prepared on the fly."""
+    from pipeline import clips
+
+    if clips.is_prepared(settings.data):
+        return *clips.read_clips(settings.data), []
+    from pipeline import preparation
+
+    prepared = preparation.prepare(
+        settings.data, header_cache=settings.out / "headers.csv",
+        **{key: value for key, value in read_values(settings.params, "prepare").items()
+           if key in ("labels", "folds", "seed", "drop_known_bad")},
+    )
+    preparation.write(prepared, settings.out / "prepared")
+    return prepared.dataset, prepared.clips, preparation.bad(prepared.problems)
+
+
+def show(out: Path, summary: Summary) -> None:
+    """The closing summary."""
+    from pipeline.filling import store_path
+    from pipeline.progress import hours, size
+
+    for name in summary.up_to_date:
+        path = store_path(out, name)
+        print(f"{path}: up to date, {size(path.stat().st_size)}")
+    for path in summary.sealed.values():
+        print(f"{path}: {size(path.stat().st_size)}")
+    if summary.clipped_clips:
+        print(
+            f"{summary.clipped_samples} samples of {summary.clipped_clips} clips are beyond full "
+            "scale and were clipped to int16; --waveform-dtype float32 keeps them"
+        )
+    if summary.problems:
+        print(f"{len(summary.problems)} bad clips left out: {out / 'problems.csv'}")
+    if summary.sealed:
+        speed = summary.audio_seconds / max(summary.wall_seconds, 1e-9)
+        print(
+            f"extract: {summary.extracted} clips ({hours(summary.audio_seconds)}) in "
+            f"{summary.wall_seconds:.1f} s, {speed:.0f} x real time"
+            + (f"; {summary.taken_over} taken over" if summary.taken_over else "")
+        )
+    else:
+        print("extract: nothing to do")
+
+
+if __name__ == "__main__":
+    stage.main("extract", Settings, run, __doc__)

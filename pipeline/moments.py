@@ -1,0 +1,85 @@
+"""Count, mean and sum of squared deviations, mergeable in any order.
+
+Welford: Note on a method for calculating corrected sums of squares and products, Technometrics,
+1962; the merge is Chan, Golub and LeVeque: Updating formulae and a pairwise algorithm for
+computing sample variances, COMPSTAT 1982. All in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of frames, a value of `mean` and `m2` a coefficient.
+
+    Attributes
+    ----------
+    count : int
+        Frames.
+    mean : np.ndarray [shape=(n_values,), dtype=float64]
+    m2 : np.ndarray [shape=(n_values,), dtype=float64]
+        Sum of squared deviations from the mean; ``m2 / count`` is the population variance.
+    """
+
+    count: int
+    mean: np.ndarray
+    m2: np.ndarray
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Population variance. [shape=(n_values,)]"""
+        return self.m2 / self.count
+
+    @property
+    def std(self) -> np.ndarray:
+        """Population standard deviation. [shape=(n_values,)]"""
+        return np.sqrt(self.variance)
+
+
+def moments_of(frames: np.ndarray, scale: float = 1.0) -> Moments:
+    """Moments of ``scale * frames``. [shape=(n, n_values) or (n,), any real dtype]"""
+    x = frames.astype(np.float64)
+    if x.ndim == 1:
+        mean = x.mean(keepdims=True)
+        x -= mean
+        m2 = np.array([x @ x])
+    else:
+        mean = x.mean(axis=0)
+        x -= mean
+        m2 = np.einsum("ij,ij->j", x, x)
+    return Moments(len(x), mean * scale, m2 * scale ** 2)
+
+
+def merge(parts: list[Moments]) -> Moments:
+    """Moments of all frames together.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to merge.
+    """
+    if not parts:
+        raise ValueError("no moments to merge: at least one clip is needed")
+    return merge_arrays(
+        np.array([p.count for p in parts]),
+        np.stack([p.mean for p in parts]),
+        np.stack([p.m2 for p in parts]),
+    )
+
+
+def merge_arrays(count: np.ndarray, mean: np.ndarray, m2: np.ndarray) -> Moments:
+    """The same of stacked moments, a row a part.
+
+    Parameters
+    ----------
+    count : np.ndarray [shape=(n_parts,), dtype=int64]
+    mean, m2 : np.ndarray [shape=(n_parts, n_values), dtype=float64]
+    """
+    total = int(count.sum())
+    weight = count[:, None] / total
+    overall = (weight * mean).sum(axis=0)
+    return Moments(total, overall, (m2 + count[:, None] * (mean - overall) ** 2).sum(axis=0))

@@ -1,0 +1,78 @@
+"""How far a run is: a bar on a terminal, a line every few seconds elsewhere. All on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+_EVERY_SECONDS = 5.0
+
+
+class ClipProgress:
+    """Clips, hours of audio, times real time, what is left, bad clips.
+
+    Parameters
+    ----------
+    clips : int
+        Clips to do.
+    seconds : float
+        Their audio; it, not the clips, is what takes time.
+    """
+
+    def __init__(self, clips: int, seconds: float) -> None:
+        self._clips, self._seconds = clips, seconds
+        self._done = self._bad = 0
+        self._audio = 0.0
+        self._began = self._said = time.monotonic()
+        self._bar = tqdm(
+            total=seconds, disable=not sys.stderr.isatty(), dynamic_ncols=True, leave=False,
+            bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
+        )
+
+    def __enter__(self) -> ClipProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def update(self, seconds: float, bad: bool) -> None:
+        """One more clip, of so much audio."""
+        self._done += 1
+        self._bad += bad
+        self._audio += seconds
+        if not self._bar.disable:
+            self._bar.set_description_str(self._state(), refresh=False)
+            self._bar.update(seconds)
+        elif time.monotonic() - self._said >= _EVERY_SECONDS:
+            self._said = time.monotonic()
+            left = (self._said - self._began) * (self._seconds / max(self._audio, 1e-9) - 1)
+            print(f"  {self._state()}, {max(0.0, left):.0f} s left", file=sys.stderr, flush=True)
+
+    def _state(self) -> str:
+        speed = self._audio / max(time.monotonic() - self._began, 1e-9)
+        bad = f", {self._bad} bad" if self._bad else ""
+        return (
+            f"{self._done}/{self._clips} clips, {hours(self._audio)} of {hours(self._seconds)}, "
+            f"{speed:.0f} x real time{bad}"
+        )
+
+
+def hours(seconds: float) -> str:
+    """A duration of audio for people: ``10.5 h``, ``3.2 min``, ``41 s``."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def size(n_bytes: float) -> str:
+    """A number of bytes for people: ``1.23 GB`` (powers of 1,000)."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= factor:
+            return f"{n_bytes / factor:.3g} {unit}"
+    return f"{n_bytes:.0f} B"
