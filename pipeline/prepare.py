@@ -1,0 +1,78 @@
+"""Read a data set's tables, check every audio file's header, and deal the clips into folds.
+
+  python -m pipeline.prepare                                  # as params.yaml says
+  python -m pipeline.prepare --data ~/FSDKaggle2019 --folds 5
+  python -m pipeline.prepare --data recordings/meta.csv       # fname,labels beside a folder
+
+Understood are the files of FSDKaggle2019 and FSDKaggle2018, from Kaggle or from Zenodo, and any
+CSV of fname and labels (or label), perhaps with fold, beside a folder of audio.
+
+Writes into --out: clips.csv (what to decode), labels.csv (labels, split, fold), dataset.json (the
+classes) and problems.csv (what was left out, and why). Headers and folds are remembered in a hidden
+folder beside --out, so that unchanged files are not opened again. If more clips are bad than
+--allow-failures, all are listed, and of these files problems.csv alone is written (exit code 3).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import stage
+from pipeline.errors import BadClipsError, UsageError
+from pipeline.settings import setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    data: Path = setting("the data folder, or one CSV in it")
+    out: Path = setting("the folder to write")
+    labels: str = setting(
+        "single: train on the clips with exactly one label", choices=("multi", "single")
+    )
+    folds: int = setting("of the curated clips, for cross-validation", minimum=2)
+    seed: int = setting("of the folds", minimum=0, maximum=2**32 - 1)
+    drop_known_bad: bool = setting(
+        "leave out the clips that FSDKaggle2019's organisers named as bad"
+    )
+    allow_failures: int = setting("bad clips to accept; they are left out", minimum=0)
+
+
+def run(settings: Settings) -> None:
+    from pipeline import preparation, problems
+
+    out = settings.out
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: not a folder; --out needs one to write into")
+    cache = out.parent / f".{out.name}_cache" / "headers.csv"
+    found = preparation.prepare(
+        settings.data, labels=settings.labels, folds=None, seed=settings.seed,
+        drop_known_bad=settings.drop_known_bad, header_cache=cache,
+    )
+    bad = preparation.bad(found.problems)
+    path = out / preparation.PROBLEMS
+    problems.show(bad, path)
+    if len(bad) > settings.allow_failures:
+        out.mkdir(parents=True, exist_ok=True)
+        problems.write_csv(path, found.problems)
+        for note in found.notes:
+            print(f"  note: {note}", file=sys.stderr)
+        raise BadClipsError(
+            f"{len(bad)} bad clips or rows, {settings.allow_failures} are allowed; all are in "
+            f"{path}. Mend them, or leave them out with --allow-failures {len(bad)}"
+        )
+    prepared = preparation.with_folds(found, folds=settings.folds, seed=settings.seed,
+                                      header_cache=cache)
+    preparation.write(prepared, out)
+    for line in preparation.summary(prepared):
+        print(line)
+    for note in prepared.notes:
+        print(f"  note: {note}")
+    if bad:
+        print(f"  {len(bad)} bad clips or rows are left out: {path}")
+    print(f"prepare: {out} is ready")
+
+
+if __name__ == "__main__":
+    stage.main("prepare", Settings, run, __doc__)
