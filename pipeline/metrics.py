@@ -1,0 +1,291 @@
+"""How well scores fit labels: lwlrap and its intervals, average precision, MAP@3, accuracy.
+
+Conventions
+-----------
+``truth`` [shape=(n_clips, n_classes)] holds 0 and 1 (or bool), ``scores`` of the same shape any
+finite number, the higher the likelier; only their order matters. Every function checks both with
+:func:`validate`. Results are float64.
+
+The rank of a class is the number of classes that score at least as high, so **tied classes get the
+worst rank of the tie**: a network that says the same of everything earns nothing by it. This is
+scikit-learn's rule. The official per-class code of the 2019 Kaggle competition breaks ties by class
+index instead, and so gives other figures where scores tie.
+
+lwlrap (label-weighted label-ranking average precision) is the mean over all labels of all clips of
+``hits / rank``: of the classes up to a label's rank, the share that is true. It equals
+``sklearn.metrics.label_ranking_average_precision_score`` with each clip weighted by its number of
+labels and clips without labels left out. A class's lwlrap is that mean over its own labels alone;
+its weight is its share of all labels.
+
+Examples
+--------
+>>> truth = [[1, 0, 0], [0, 1, 1]]
+>>> scores = [[0.9, 0.2, 0.1], [0.8, 0.7, 0.1]]
+>>> round(lwlrap(truth, scores), 4)  # 1/1 of the first clip; 1/2 and 2/3 of the second
+0.7222
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+# Comparisons made at a time, 2 MB of float64: fits a core's cache, and bounds the memory where
+# most classes are true.
+BLOCK = 1 << 18
+
+# Resamples drawn at a time: 5 MB for 20,000 clips.
+RESAMPLES = 32
+
+
+def validate(
+    truth: ArrayLike, scores: ArrayLike, *, single: bool = False
+) -> tuple[Bools, NDArray]:
+    """Check labels and scores, and return them as arrays.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+    single : bool
+        Whether each clip must have exactly one label.
+
+    Returns
+    -------
+    truth : np.ndarray [shape=(n_clips, n_classes), dtype=bool]
+    scores : np.ndarray [shape=(n_clips, n_classes), dtype as given]
+
+    Raises
+    ------
+    ValueError
+        With everything that is wrong: shapes, labels other than 0 and 1, NaN or infinity among the
+        scores, no label at all.
+    """
+    labels, values = np.asarray(truth), np.asarray(scores)
+    problems = []
+    for name, array in (("truth", labels), ("scores", values)):
+        if array.ndim != 2 or not array.size:
+            problems.append(f"{name} has shape {array.shape}; needs (n_clips, n_classes)")
+        elif array.dtype.kind not in "biuf":
+            problems.append(f"{name} has dtype {array.dtype}; needs numbers")
+    if not problems and labels.shape != values.shape:
+        hint = "; is one of them transposed?" if labels.shape == values.shape[::-1] else ""
+        problems.append(f"truth has shape {labels.shape}, scores have {values.shape}{hint}")
+    if not problems:
+        problems += _label_problems(labels, values, single)
+        if (wrong := ~np.isfinite(values)).any():
+            problems.append(f"scores: {_places(wrong, 'NaN or infinite')}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return labels.astype(bool), values
+
+
+def _label_problems(labels: NDArray, values: NDArray, single: bool) -> list[str]:
+    if (wrong := (labels != 0) & (labels != 1)).any():
+        swapped = bool(np.isin(values, (0, 1)).all())
+        hint = "; did you swap truth and scores?" if swapped else ""
+        return [f"truth: {_places(wrong, 'neither 0 nor 1')}{hint}"]
+    counts = np.count_nonzero(labels, axis=1)
+    if not counts.any():
+        return ["truth has no label: there is nothing to measure"]
+    if single and (odd := np.flatnonzero(counts != 1)).size:
+        return [f"{odd.size} of {len(counts)} clips do not have exactly one label, first clip "
+                f"{odd[0]} with {counts[odd[0]]}; is this a multi-label task?"]
+    return []
+
+
+def _places(wrong: Bools, what: str) -> str:
+    clip, label = np.argwhere(wrong)[0]
+    return f"{np.count_nonzero(wrong)} of {wrong.size} are {what}, first clip {clip}, class {label}"
+
+
+def lwlrap(truth: ArrayLike, scores: ArrayLike) -> float:
+    """Label-weighted label-ranking average precision, in (0, 1]."""
+    _, _, precision = _label_precisions(*validate(truth, scores))
+    return float(precision.mean())
+
+
+def per_class_lwlrap(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
+    """lwlrap of each class, and how much it weighs.
+
+    Returns
+    -------
+    per_class : np.ndarray [shape=(n_classes,)]
+        NaN for a class that no clip has.
+    weight : np.ndarray [shape=(n_classes,)]
+        The class's share of all labels, 0 for a class that no clip has; the sum is 1.
+        ``np.nansum(per_class * weight)`` is :func:`lwlrap`.
+    """
+    labels, values = validate(truth, scores)
+    _, label, precision = _label_precisions(labels, values)
+    n_classes = labels.shape[1]
+    counts = np.bincount(label, minlength=n_classes)
+    sums = np.bincount(label, weights=precision, minlength=n_classes)
+    per_class = np.full(n_classes, np.nan)
+    np.divide(sums, counts, out=per_class, where=counts > 0)
+    return per_class, counts / counts.sum()
+
+
+def bootstrap_lwlrap(
+    truth: ArrayLike,
+    scores: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    n_resamples: int,
+    level: float,
+) -> tuple[Floats, Floats]:
+    """Confidence intervals of lwlrap: the percentile bootstrap over clips (Efron, 1979).
+
+    Clips with labels are drawn with replacement, as many as there are. They are the sampling unit
+    because the labels of one clip are not independent. Training is not repeated, so the intervals
+    are about the choice of clips, not of seeds.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+    rng : np.random.Generator
+    n_resamples : int > 0 [scalar]
+    level : float in (0, 1) [scalar]
+        0.95 leaves 2.5 % of the resamples on either side.
+
+    Returns
+    -------
+    overall : np.ndarray [shape=(2,)]
+        Low and high end for :func:`lwlrap`.
+    per_class : np.ndarray [shape=(n_classes, 2)]
+        The same for each class, over the resamples that have the class; NaN where none does.
+
+    Raises
+    ------
+    ValueError
+        As :func:`validate`, and for `n_resamples` or `level` out of range.
+    """
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples is {n_resamples}; needs at least 1")
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; needs a number between 0 and 1, such as 0.95")
+    labels, values = validate(truth, scores)
+    labelled = labels.any(axis=1)
+    labels, values = labels[labelled], values[labelled]
+    clip, label, precision = _label_precisions(labels, values)
+    precisions = np.zeros(labels.shape)
+    precisions[clip, label] = precision
+    n_clips, n_classes = labels.shape
+    sums = np.empty((n_resamples, n_classes))
+    counts = np.empty((n_resamples, n_classes))
+    for start in range(0, n_resamples, RESAMPLES):
+        part = slice(start, min(start + RESAMPLES, n_resamples))
+        times = np.array([
+            np.bincount(rng.integers(n_clips, size=n_clips), minlength=n_clips)
+            for _ in range(part.start, part.stop)
+        ], np.float64)
+        sums[part] = times @ precisions
+        counts[part] = times @ labels
+    ends = (1 - level) / 2, (1 + level) / 2
+    overall = np.quantile(sums.sum(axis=1) / counts.sum(axis=1), ends)
+    per_class = np.full((n_classes, 2), np.nan)
+    for index in np.flatnonzero(counts.any(axis=0)):
+        present = counts[:, index] > 0
+        per_class[index] = np.quantile(sums[present, index] / counts[present, index], ends)
+    return overall, per_class
+
+
+def average_precision(truth: ArrayLike, scores: ArrayLike) -> Floats:
+    """Average precision of each class over the ranking of all clips.
+
+    The mean over a class's clips of the precision at that clip's score, as in
+    ``sklearn.metrics.average_precision_score``: a step function, without interpolation. Clips
+    without labels count, as clips that should rank low.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_classes,)]
+        NaN for a class that no clip has.
+    """
+    labels, values = validate(truth, scores)
+    result = np.full(labels.shape[1], np.nan)
+    for index in np.flatnonzero(labels.any(axis=0)):
+        every = np.sort(values[:, index])
+        true = np.sort(values[labels[:, index], index])
+        rank = len(every) - np.searchsorted(every, true, side="left")
+        hits = len(true) - np.searchsorted(true, true, side="left")
+        result[index] = np.mean(hits / rank)
+    return result
+
+
+def mean_average_precision(truth: ArrayLike, scores: ArrayLike) -> float:
+    """The mean of :func:`average_precision` over the classes that some clip has, in (0, 1]."""
+    return float(np.nanmean(average_precision(truth, scores)))
+
+
+def map_at_3(truth: ArrayLike, scores: ArrayLike) -> float:
+    """MAP@3, the measure of the 2018 competition, for one label a clip: in [0, 1].
+
+    The mean of 1, 1/2 or 1/3 for a label of rank 1, 2 or 3, and 0 for any other.
+    """
+    labels, values = validate(truth, scores, single=True)
+    rank = np.count_nonzero(values >= values[labels][:, np.newaxis], axis=1)
+    return float(np.mean(np.where(rank <= 3, 1 / rank, 0)))
+
+
+def accuracy(truth: ArrayLike, scores: ArrayLike) -> float:
+    """The share of clips, of one label each, whose label scores highest.
+
+    Something has to be predicted, so of tied classes it is the first, as in ``np.argmax``.
+    """
+    labels, values = validate(truth, scores, single=True)
+    return float(np.mean(labels.argmax(axis=1) == values.argmax(axis=1)))
+
+
+def top_confusions(truth: ArrayLike, scores: ArrayLike, *, most: int) -> list[tuple[int, int, int]]:
+    """The classes most often taken for another: (true, predicted, count), most frequent first.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+        One label a clip; what is predicted is as in :func:`accuracy`.
+    most : int [scalar]
+        The longest list wanted. Pairs of one count are in the order of their indices.
+    """
+    labels, values = validate(truth, scores, single=True)
+    pairs = np.stack([labels.argmax(axis=1), values.argmax(axis=1)], axis=1)
+    found, counts = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:most]
+    return [(int(found[i, 0]), int(found[i, 1]), int(counts[i])) for i in order]
+
+
+def evaluate(truth: ArrayLike, scores: ArrayLike, *, single: bool) -> dict[str, float]:
+    """Every measure that is one number.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+    single : bool
+        Whether the task has exactly one label a clip; adds what only then has a meaning.
+
+    Returns
+    -------
+    dict
+        ``lwlrap``, ``mean_average_precision``; if `single`, ``map_at_3`` and ``accuracy``.
+    """
+    measures = [lwlrap, mean_average_precision]
+    if single:
+        measures += [map_at_3, accuracy]
+    return {measure.__name__: measure(truth, scores) for measure in measures}
+
+
+def _label_precisions(labels: Bools, values: NDArray) -> tuple[NDArray, NDArray, Floats]:
+    """Clip, class and hits / rank of every label [shape=(n_labels,) each], clip by clip."""
+    clip, label = np.nonzero(labels)
+    precision = np.empty(len(clip))
+    step = max(1, BLOCK // labels.shape[1])
+    for start in range(0, len(clip), step):
+        part = slice(start, start + step)
+        rows = values[clip[part]]
+        own = values[clip[part], label[part]]
+        before = rows >= own[:, np.newaxis]
+        hits = np.count_nonzero(before & labels[clip[part]], axis=1)
+        precision[part] = hits / np.count_nonzero(before, axis=1)
+    return clip, label, precision
