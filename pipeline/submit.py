@@ -1,0 +1,112 @@
+"""Write a run's test scores as a submission in the form of sample_submission.csv, and check it.
+
+  python -m pipeline.submit --run ensemble
+  python -m pipeline.submit --run mfcc --top 3       # fname,label of the 2018 competition
+  python -m pipeline.submit --check submission.csv   # any file, whoever made it
+
+Columns, rows and their order are the sample's; names, order, duplicates and finite numbers are
+checked before anything is written, and everything wrong is listed. A trained run's scores are the
+geometric mean of its folds.
+
+A class that no training clip has keeps its column, with what the run says of it; a column that
+the run does not know at all holds 0, and is named. A test clip without scores (its audio was bad)
+is an error, exit code 3. With --allow-missing N up to N of them get each class's mean score over
+all test clips, the best guess that knows nothing of a clip, because Kaggle refuses a file that
+lacks a row. Clips with scores that the sample does not ask for are left out, and counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import stage
+from pipeline.errors import BadClipsError, UsageError
+from pipeline.settings import setting
+
+if TYPE_CHECKING:
+    from pipeline.scores import Scores
+
+
+@dataclass(frozen=True)
+class Settings:
+    folder: Path = setting("the folder of all runs")
+    run: str = setting("the run to submit, an ensemble too")
+    data: Path = setting("the folder that prepare wrote")
+    sample: Path | None = setting(
+        "the sample submission; none is sample_submission.csv in the data set's folder"
+    )
+    out: Path = setting("the file to write")
+    top: int = setting("labels a clip (2018: 3); 0 writes scores (2019)", minimum=0)
+    check: Path | None = setting("check this file and write nothing", flag_only=True)
+    allow_missing: int = setting(
+        "test clips without scores to accept", flag_only=True, default=0, minimum=0
+    )
+
+
+def run(settings: Settings) -> None:
+    from pipeline import submission
+    from pipeline.clips import read_dataset
+    from pipeline.tables import read_rows
+
+    path = settings.sample or read_dataset(settings.data).root / "sample_submission.csv"
+    sample = submission.read_sample(path)
+    if settings.check:
+        if not settings.check.is_file():
+            raise UsageError(f"{settings.check}: no such file")
+        rows = read_rows(settings.check)
+        classes = read_dataset(settings.data).classes if sample.of_labels else ()
+        submission.check(f"{settings.check}", rows, sample, classes=classes,
+                         top=settings.top or 3)
+        print(f"{settings.check} is sound: {len(rows) - 1} clips, as {sample.path} asks for")
+        return
+    scores = _complete(settings, _test_scores(settings), sample.clip_ids)
+    if settings.top:
+        made = submission.rows_of_labels(sample, scores, settings.top)
+    else:
+        made = submission.rows_of_scores(sample, scores)
+        if unknown := [c for c in sample.columns if c not in scores.classes]:
+            print(f"The run does not know {', '.join(unknown)}: 0 in these columns")
+    submission.check(f"{settings.out}", list(enumerate(made, 1)), sample, classes=scores.classes,
+                     top=settings.top)
+    submission.write(settings.out, made)
+    print(f"Wrote {settings.out}: {len(sample.clip_ids)} clips, {len(sample.columns)} columns, "
+          f"from {settings.run}")
+
+
+def _test_scores(settings: Settings) -> Scores:
+    from pipeline.ensembling import mean_over_folds
+    from pipeline.scores import load_run, read_run
+
+    facts = read_run(settings.folder, settings.run)
+    _, folds = load_run(settings.folder, settings.run)
+    if not folds:
+        raise UsageError(f"{settings.folder / settings.run} has no test scores; "
+                         "`python -m pipeline.predict` writes them")
+    return mean_over_folds(settings.run, folds, single=facts.label_mode == "single")
+
+
+def _complete(settings: Settings, scores: Scores, clip_ids: tuple[str, ...]) -> Scores:
+    """The scores of the sample's clips, in its order."""
+    from pipeline.submission import fill_missing, missing_clips
+
+    missing = missing_clips(scores, clip_ids)
+    if missing:
+        print(f"{len(missing)} test clips have no scores: {', '.join(missing)}")
+    if len(missing) == len(clip_ids):
+        raise UsageError("none of the sample's clips has scores; is it of this data set?")
+    if len(missing) > settings.allow_missing:
+        raise BadClipsError(
+            f"{len(missing)} test clips have no scores, {settings.allow_missing} are allowed. "
+            "Look in problems.csv for why, or fill them in with --allow-missing "
+            f"{len(missing)} (each class's mean score)"
+        )
+    extra = len(scores.clip_ids) - (len(clip_ids) - len(missing))
+    if extra:
+        print(f"{extra} clips with scores are not in the sample, and left out")
+    return fill_missing(scores, clip_ids)
+
+
+if __name__ == "__main__":
+    stage.main("submit", Settings, run, __doc__)
