@@ -21,16 +21,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import stage
-from pipeline.settings import PARAMS, read_values, setting
+from pipeline.settings import PARAMS, setting
 
 if TYPE_CHECKING:
-    from pipeline.clips import Clip, Dataset
     from pipeline.extraction import Summary
     from pipeline.extractors import Target
-    from pipeline.problems import Problem
 
 FEATURES = ("waveform", "mfcc", "logmel")
 RATES = ("waveform_sr", "mfcc_sr", "logmel_sr")
@@ -80,12 +78,13 @@ def run(settings: Settings) -> None:
     from pipeline.errors import UsageError
     from pipeline.extraction import Request, extract
     from pipeline.lock import locked
+    from pipeline.on_the_fly import clips_of
 
     if settings.jobs == 0:
         raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one a core")
     targets = make_targets(settings)
     with locked(settings.out):
-        dataset, clips, earlier = load(settings)
+        dataset, clips, earlier = clips_of(settings.data, settings.out, settings.params)
         summary = extract(Request(
             root=dataset.root, clips=clips[:settings.limit], targets=targets, out=settings.out,
             trim_db=settings.trim_db, jobs=settings.jobs, backend=settings.backend,
@@ -104,7 +103,7 @@ def make_targets(settings: Settings) -> list[Target]:
         "n_fft": s.n_fft, "hop_length": s.hop_length, "n_mels": s.n_mels,
         "fmin": s.fmin, "fmax": s.fmax, "top_db": s.top_db,
     }
-    configs = {
+    configs: dict[str, dict[str, Any]] = {
         "waveform": {"sr": s.waveform_sr or s.sr},
         "mfcc": {"sr": s.mfcc_sr or s.sr, "n_mfcc": s.n_mfcc, **spectral},
         "logmel": {"sr": s.logmel_sr or s.sr, **spectral},
@@ -119,23 +118,6 @@ def make_targets(settings: Settings) -> list[Target]:
     if wrong:
         raise UsageError("\n".join(wrong))
     return targets
-
-
-def load(settings: Settings) -> tuple[Dataset, list[Clip], list[Problem]]:
-    """The clips, and the bad ones that were found on the way when prepared on the fly."""
-    from pipeline import clips
-
-    if clips.is_prepared(settings.data):
-        return *clips.read_clips(settings.data), []
-    from pipeline import preparation
-
-    prepared = preparation.prepare(
-        settings.data, header_cache=settings.out / "headers.csv",
-        **{key: value for key, value in read_values(settings.params, "prepare").items()
-           if key in ("labels", "folds", "seed", "drop_known_bad")},
-    )
-    preparation.write(prepared, settings.out / "prepared")
-    return prepared.dataset, prepared.clips, preparation.bad(prepared.problems)
 
 
 def show(out: Path, summary: Summary) -> None:

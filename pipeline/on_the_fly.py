@@ -1,0 +1,55 @@
+"""The clips to extract: what prepare wrote, or a data set's folder that is prepared on the way."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline import clips as tables
+from pipeline.clips import Clip, Dataset
+from pipeline.errors import UsageError
+from pipeline.problems import Problem
+from pipeline.settings import read_values
+
+
+def clips_of(
+    data: Path, out: Path, params: Path
+) -> tuple[Dataset, list[Clip], list[Problem]]:
+    """The data set, its good clips, and the bad ones that were found on the way.
+
+    Parameters
+    ----------
+    data : Path
+        A folder that prepare wrote, or a data set's; the latter is prepared as the section
+        ``prepare`` of params.yaml says, into ``out/prepared``.
+    out : Path
+        The stores' folder.
+    params : Path
+        Where the settings are.
+
+    Raises
+    ------
+    UsageError
+        If there is no data set, or a table in it is not one.
+    """
+    if tables.is_prepared(data):
+        return *tables.read_clips(data), []
+    # Not needed for prepared data, and it has more to import.
+    from pipeline import preparation
+
+    settings, cache = read_values(params, "prepare"), out / "headers.csv"
+    prepared = preparation.prepare(
+        data, labels=settings["labels"], folds=None, seed=settings["seed"],
+        drop_known_bad=settings["drop_known_bad"], header_cache=cache,
+    )
+    try:
+        prepared = preparation.with_folds(
+            prepared, folds=settings["folds"], seed=settings["seed"], header_cache=cache
+        )
+    except UsageError as error:
+        # Folds are for training; a folder too small for them can be extracted all the same.
+        print(f"  note: no folds: {error}", file=sys.stderr)
+    preparation.write(prepared, out / "prepared")
+    for note in prepared.notes:
+        print(f"  note: {note}", file=sys.stderr)
+    return prepared.dataset, prepared.clips, preparation.bad(prepared.problems)
