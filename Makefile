@@ -2,7 +2,7 @@
 # make test    set up, check style and types, pass the tests
 .PHONY: repro test test-all check clean
 PYTHON ?= python3
-EXTRAS ?= train,repro,dask,dev
+EXTRAS ?= fftw,train,repro,dask,dev
 VENV   := .venv
 BIN    := $(VENV)/bin
 

@@ -4,33 +4,19 @@ The numbers are librosa's (``center=True``, zero padding, periodic Hann window, 
 Slaney mel). The manner is not: frames go through in blocks that fit into the second-level cache,
 the filters are made once and applied as a sparse matrix, and samples may come in pieces, so that
 a clip of any length takes the same memory.
-
-Float32 is not always enough. Its FFT leaves an error of about 1e-7 of a frame's energy in every
-bin, which is nothing to a band near the loudest one, but 2.5e-3 dB to a band 80 dB below three
-tones. So each block is looked over, and frames where the error could pass 5e-4 dB in a band that
-survives ``top_db`` are transformed again in float64: about one in fifteen in field recordings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-import scipy.fft
 import scipy.sparse
 
+from features.fourier import power_spectrum, rows_a_block
 from features.mel import mel_filters
-
-# Frames transformed at a time: 64 of 2048 float32 samples are 512 kB, and the spectrum as much.
-_BLOCK_SAMPLES = 64 * 2048
-
-# A band is at risk when its power is below this many times its filter's area times the frame's
-# energy. Measured: at 1e-8 the largest error left, over sums of tones up to 100 dB apart, chirps
-# and field recordings, was 8e-4 dB; at 3e-9 it was 1e-3 dB.
-_RISK = 1.5e-8
 
 # librosa.power_to_db's floor of power, -100 dB.
 AMIN = 1e-10
@@ -59,9 +45,6 @@ class Mel:
         Number of mel bands.
     fmin, fmax : float
         Lowest and highest frequency (in Hz).
-    top_db : float or None
-        How far below its clip's maximum a band may lie (in dB) before it is clipped; here it only
-        decides how much precision quiet bands get.
     """
 
     sr: int
@@ -70,7 +53,6 @@ class Mel:
     n_mels: int
     fmin: float
     fmax: float
-    top_db: float | None
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of a clip of `n_samples` samples."""
@@ -96,8 +78,6 @@ class SpectralSettings(Protocol):
     def fmin(self) -> float: ...
     @property
     def fmax(self) -> float | None: ...
-    @property
-    def top_db(self) -> float | None: ...
 
 
 def mel_of(feature: SpectralSettings) -> Mel:
@@ -106,23 +86,19 @@ def mel_of(feature: SpectralSettings) -> Mel:
         sr=feature.sr, n_fft=feature.n_fft, hop_length=feature.hop_length, n_mels=feature.n_mels,
         fmin=float(feature.fmin),
         fmax=feature.sr / 2 if feature.fmax is None else float(feature.fmax),
-        top_db=None if feature.top_db is None else float(feature.top_db),
     )
 
 
 @lru_cache(maxsize=8)
-def hann_window(n_fft: int, dtype: type = np.float32) -> np.ndarray:
-    """Periodic Hann window, rounded once from float64. [shape=(n_fft,)]"""
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-    return window.astype(dtype)
+def hann_window(n_fft: int) -> np.ndarray:
+    """Periodic Hann window. [shape=(n_fft,), dtype=float64]"""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
 
 
 @lru_cache(maxsize=8)
-def _sparse_filters(mel: Mel) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
-    """(the filters, each filter's area as a column) of a configuration."""
+def _sparse_filters(mel: Mel) -> scipy.sparse.csr_matrix:
     filters = mel_filters(mel.sr, mel.n_fft, mel.n_mels, mel.fmin, mel.fmax)
-    area = filters.sum(axis=1, keepdims=True)
-    return scipy.sparse.csr_matrix(filters), area
+    return scipy.sparse.csr_matrix(filters)
 
 
 class MelStream:
@@ -134,10 +110,9 @@ class MelStream:
 
     def __init__(self, mel: Mel) -> None:
         self._mel = mel
-        self._filters, self._area = _sparse_filters(mel)
+        self._filters = _sparse_filters(mel)
         self._window = hann_window(mel.n_fft)
         self._pending = np.zeros(mel.n_fft // 2, np.float32)
-        self._loudest = 0.0
 
     def push(self, y: np.ndarray, *, last: bool = False) -> np.ndarray:
         """The mel power of the frames that are complete now.
@@ -163,38 +138,12 @@ class MelStream:
         if not n_frames:
             return power
         frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop][:n_frames]
-        energy = np.empty(n_frames, np.float32)
-        ones = np.ones(1 + n_fft // 2, np.float32)
-        for block in self._blocks(n_frames):
-            spectrum = _power_spectrum(frames[block] * self._window)  # (1 + n_fft // 2, b)
-            power[:, block] = self._filters @ spectrum
-            energy[block] = ones @ spectrum
-        self._loudest = max(self._loudest, float(power.max()))
-        at_risk = (power < self._area * (_RISK * energy)) & (power > self._floor())
-        again = np.flatnonzero(at_risk.any(axis=0))
-        for block in self._blocks(len(again)):
-            windowed = frames[again[block]] * hann_window(n_fft, np.float64)
-            power[:, again[block]] = self._filters @ _power_spectrum(windowed)
+        step = rows_a_block(n_fft)
+        for first in range(0, n_frames, step):
+            block = slice(first, first + step)
+            spectrum = power_spectrum(frames[block], self._window)  # (1 + n_fft // 2, b)
+            power[:, block] = self._filters @ spectrum              # (n_mels, b)
         return power
-
-    def _blocks(self, n_frames: int) -> Iterator[slice]:
-        step = max(1, _BLOCK_SAMPLES // self._mel.n_fft)
-        return (slice(first, first + step) for first in range(0, n_frames, step))
-
-    def _floor(self) -> float:
-        """The power below which a band is clipped: a clip's maximum is at least that so far."""
-        if self._mel.top_db is None:
-            return AMIN
-        return max(AMIN, self._loudest * 10 ** (-self._mel.top_db / 10))
-
-
-def _power_spectrum(windowed: np.ndarray) -> np.ndarray:
-    """|rfft|² of each row. [shape=(b, n_fft)] -> [shape=(1 + n_fft // 2, b)]"""
-    spectrum = scipy.fft.rfft(windowed, axis=1)
-    # As interleaved real and imaginary parts, squared in place: half the passes over memory.
-    parts = spectrum.view(windowed.dtype)
-    parts *= parts
-    return parts[:, ::2].T + parts[:, 1::2].T
 
 
 def to_db(power: np.ndarray) -> np.ndarray:
