@@ -15,14 +15,11 @@ in field recordings, costs as much as SciPy in float64 throughout.
 from __future__ import annotations
 
 import threading
+from functools import cache
+from typing import Any
 
 import numpy as np
 import scipy.fft
-
-try:
-    import pyfftw
-except ImportError:
-    pyfftw = None
 
 # A block of frames and its spectrum, as float64, are to fit into the second-level cache.
 _BLOCK_BYTES = 512 << 10
@@ -57,7 +54,7 @@ def power_spectrum(frames: np.ndarray, window: np.ndarray) -> np.ndarray:
 
 def _spectrum(frames: np.ndarray, window: np.ndarray) -> np.ndarray:
     """[shape=(b, n_fft)] -> [shape=(b, 1 + n_fft // 2), dtype=complex128], valid until the next."""
-    if pyfftw is None:
+    if _fftw() is None:
         return scipy.fft.rfft(frames * window, axis=1)
     plan = _plan(len(window))
     n = len(frames)
@@ -66,11 +63,21 @@ def _spectrum(frames: np.ndarray, window: np.ndarray) -> np.ndarray:
     return plan.output_array[:n]
 
 
-def _plan(n_fft: int) -> pyfftw.FFTW:
+@cache
+def _fftw() -> Any:
+    """The module pyfftw, or None; imported on first use, for it takes a quarter of a second."""
+    try:
+        import pyfftw
+    except ImportError:
+        return None
+    return pyfftw
+
+
+def _plan(n_fft: int) -> Any:
     """A plan with its own buffers: one a thread, for they are written to."""
     known = _plans.__dict__.setdefault("by_length", {})
     if n_fft not in known:
-        rows = rows_a_block(n_fft)
+        pyfftw, rows = _fftw(), rows_a_block(n_fft)
         known[n_fft] = pyfftw.FFTW(
             pyfftw.zeros_aligned((rows, n_fft), np.float64),
             pyfftw.empty_aligned((rows, 1 + n_fft // 2), np.complex128),

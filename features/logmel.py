@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.checks import check_audio, check_spectral
-from features.spectral import Mel, mel_of, to_db
+from features.spectral import Mel, frame_count, mel_of, to_db
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class LogMel:
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of a clip of `n_samples` samples (see :func:`features.spectral.frame_count`)."""
-        return self.mel.n_frames(n_samples)
+        return frame_count(n_samples, n_fft=self.n_fft, hop_length=self.hop_length)
 
     def from_db(self, db: np.ndarray, floor: float) -> np.ndarray:
         """Frames out of unclipped decibels. [shape=(b, n_mels)] -> [shape=(b, n_mels)]"""

@@ -9,7 +9,7 @@ import numpy as np
 
 from features.checks import check_audio, check_spectral
 from features.logmel import db_floor, mel_db
-from features.spectral import Mel, mel_of
+from features.spectral import Mel, frame_count, mel_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Mfcc:
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of a clip of `n_samples` samples (see :func:`features.spectral.frame_count`)."""
-        return self.mel.n_frames(n_samples)
+        return frame_count(n_samples, n_fft=self.n_fft, hop_length=self.hop_length)
 
     def from_db(self, db: np.ndarray, floor: float) -> np.ndarray:
         """Frames out of unclipped decibels. [shape=(b, n_mels)] -> [shape=(b, n_mfcc)]"""

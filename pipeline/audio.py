@@ -52,7 +52,12 @@ class Header:
 
     def length_at(self, sr: int) -> int:
         """Samples after resampling to `sr` Hz: ``ceil(frames * sr / self.sr)``, exactly."""
-        return -(-self.frames * sr // self.sr)
+        return resampled_length(self.frames, self.sr, sr)
+
+
+def resampled_length(n: int, source_sr: int, sr: int) -> int:
+    """``ceil(n * sr / source_sr)``, exactly."""
+    return -(-n * sr // source_sr)
 
 
 def read_header(path: Path) -> Header:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import problems as problem_list
-from pipeline.audio import Header
+from pipeline.audio import Header, resampled_length
 from pipeline.clips import Clip
 from pipeline.errors import BadClipsError, PipelineError, UsageError
 from pipeline.extractors import Target
@@ -128,34 +128,37 @@ def extract(request: Request) -> Summary:
         request.root, request.clips, out, previous.values(),
         jobs=request.jobs, backend=request.backend,
     )
-    gone = {p.where for p in known.problems}
     bad = _accepted_before(request, previous, known)
-    clips = [c for c in request.clips if c.clip_id not in gone and c.clip_id not in bad]
-    if not clips:
-        raise UsageError("no clip to extract: every one of them is bad")
-
     summary = Summary(problems=[*request.earlier, *known.problems])
     summary.problems += [
         Problem(e.clip_id, e.reason, "as in the last run", "Mend it, then prepare again")
         for e in bad.values()
     ]
+    bad |= {p.where: Excluded(p.where, p.reason, "") for p in known.problems}
+    excluded = tuple(sorted(bad.values(), key=lambda e: e.clip_id))
+    clips = [c for c in request.clips if c.clip_id not in bad]
+    if not clips:
+        _conclude(request, summary)
+        raise UsageError("no clip to extract: every one of them is bad")
+
     targets = []
     for target in request.targets:
-        contents = contents_of(target, clips, tuple(bad.values()))
+        contents = contents_of(target, clips, excluded)
         if _is_current(previous[target.name], contents, known):
             summary.up_to_date.append(target.name)
         else:
             targets.append(target)
-    sources = {**read_sources(out), **known.sources}
+    remembered = read_sources(out)
+    sources = {**remembered, **known.sources}
     if not targets:
         _conclude(request, summary)
-        write_sources(out, sources.values())
+        if sources != remembered:
+            write_sources(out, sources.values())
         return summary
     check_space(out, targets, clips)
 
     began = time.monotonic()
-    fillings = {t.name: Filling(out, t.spec, contents_of(t, clips, tuple(bad.values())))
-                for t in targets}
+    fillings = {t.name: Filling(out, t.spec, contents_of(t, clips, excluded)) for t in targets}
     for target in targets:
         _take_over(fillings[target.name], previous[target.name], clips, known)
     failed = _run(request, targets, fillings, clips, sources, summary)
@@ -163,11 +166,11 @@ def extract(request: Request) -> Summary:
     summary.problems += [done.problem for done in failed if done.problem]
     _conclude(request, summary)
 
-    if failed:
-        for target in targets:
-            fillings[target.name] = _without(fillings[target.name], target, failed, sources)
     for target in targets:
-        summary.sealed[target.name] = fillings[target.name].seal()
+        filling = fillings[target.name]
+        if failed:
+            filling = _without(filling, target, failed, sources)
+        summary.sealed[target.name] = filling.seal()
     write_sources(out, sources.values())
     return summary
 
@@ -175,7 +178,8 @@ def extract(request: Request) -> Summary:
 def contents_of(target: Target, clips: Sequence[Clip], excluded: tuple[Excluded, ...]) -> Contents:
     """What a target's store holds of these clips: ids, lengths, and what was left out."""
     sr = target.extractor.sr
-    lengths = (target.extractor.n_frames(header_of(c).length_at(sr)) for c in clips)
+    n_frames = target.extractor.n_frames
+    lengths = (n_frames(resampled_length(c.frames, c.sr, sr)) for c in clips)
     return Contents(tuple(c.clip_id for c in clips), tuple(lengths), excluded)
 
 

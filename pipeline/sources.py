@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 NAME = "sources.csv"
@@ -42,5 +42,8 @@ def write_sources(folder: Path, sources: Iterable[Source]) -> None:
     with open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([f.name for f in fields(Source)])
-        writer.writerows(astuple(s) for s in sorted(sources, key=lambda s: s.clip_id))
+        writer.writerows(
+            (s.clip_id, s.size, s.mtime_ns, s.digest)
+            for s in sorted(sources, key=lambda s: s.clip_id)
+        )
     os.replace(partial, folder / NAME)
