@@ -2,7 +2,7 @@
 
   python -m pipeline.extract                              what prepare wrote, as params.yaml says
   python -m pipeline.extract --sr 44100 --jobs 2          every feature at 44.1 kHz
-  python -m pipeline.extract --data data/demo             a data set's folder, prepared on the fly
+  python -m pipeline.extract --data data/demo             a data set's folder, without prepare
   python -m pipeline.extract --features logmel --n-mels 64 --feature-dtype float16
 
 A rerun does only what is missing: nothing if nothing changed, one store if one store's settings

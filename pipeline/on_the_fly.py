@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pipeline import clips as tables
 from pipeline.clips import Clip, Dataset
-from pipeline.errors import UsageError
 from pipeline.problems import Problem
 from pipeline.settings import read_values
 
@@ -20,8 +19,8 @@ def clips_of(
     Parameters
     ----------
     data : Path
-        A folder that prepare wrote, or a data set's; the latter is prepared as the section
-        ``prepare`` of params.yaml says, into ``out/prepared``.
+        A folder that prepare wrote, or a data set's; of the latter only the clips are looked at,
+        as the section ``prepare`` of params.yaml says. Labels and folds are prepare's work.
     out : Path
         The stores' folder.
     params : Path
@@ -37,19 +36,11 @@ def clips_of(
     # Not needed for prepared data, and it has more to import.
     from pipeline import preparation
 
-    settings, cache = read_values(params, "prepare"), out / "headers.csv"
+    settings = read_values(params, "prepare")
     prepared = preparation.prepare(
         data, labels=settings["labels"], folds=None, seed=settings["seed"],
-        drop_known_bad=settings["drop_known_bad"], header_cache=cache,
+        drop_known_bad=settings["drop_known_bad"], header_cache=out / "headers.csv",
     )
-    try:
-        prepared = preparation.with_folds(
-            prepared, folds=settings["folds"], seed=settings["seed"], header_cache=cache
-        )
-    except UsageError as error:
-        # Folds are for training; a folder too small for them can be extracted all the same.
-        print(f"  note: no folds: {error}", file=sys.stderr)
-    preparation.write(prepared, out / "prepared")
     for note in prepared.notes:
         print(f"  note: {note}", file=sys.stderr)
     return prepared.dataset, prepared.clips, preparation.bad(prepared.problems)
