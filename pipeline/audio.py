@@ -2,12 +2,13 @@
 
 Samples are float32 with full scale at 1.0. Channels are averaged before resampling, as
 ``librosa.load(mono=True)`` does it; the resampler is soxr HQ, librosa's default, and a clip of N
-samples becomes ``ceil(N * sr / source_sr)`` samples, as ``librosa.resample`` gives them.
+samples becomes ``ceil(N * (sr / source_sr))`` samples, as ``librosa.resample`` gives them.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,13 +52,17 @@ class Header:
     frames: int
 
     def length_at(self, sr: int) -> int:
-        """Samples after resampling to `sr` Hz: ``ceil(frames * sr / self.sr)``, exactly."""
+        """Samples after resampling to `sr` Hz, see :func:`resampled_length`."""
         return resampled_length(self.frames, self.sr, sr)
 
 
 def resampled_length(n: int, source_sr: int, sr: int) -> int:
-    """``ceil(n * sr / source_sr)``, exactly."""
-    return -(-n * sr // source_sr)
+    """Samples that `n` samples become at another rate, as ``librosa.resample`` counts them.
+
+    The ceiling of a product in floating point: now and then one more than the ceiling of
+    ``n * sr / source_sr``.
+    """
+    return math.ceil(n * (sr / source_sr))
 
 
 def read_header(path: Path) -> Header:
@@ -71,7 +76,7 @@ def read_header(path: Path) -> Header:
     try:
         with soundfile.SoundFile(path) as file:
             return _header(file)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except soundfile.SoundFileError as error:
         raise DecodeError(_message(error)) from None
 
 
@@ -84,7 +89,7 @@ def count_frames(path: Path) -> int:
             while n := len(file.read(out=buffer)):
                 total += n
             return total
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except soundfile.SoundFileError as error:
         raise DecodeError(_message(error)) from None
 
 
@@ -111,7 +116,7 @@ def opened(path: Path) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
     try:
         with soundfile.SoundFile(path) as file:
             yield _header(file), _blocks(file)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except soundfile.SoundFileError as error:
         raise DecodeError(_message(error)) from None
 
 

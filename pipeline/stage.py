@@ -29,6 +29,8 @@ def main(
         signal.signal(signum, _stop)
     try:
         run(parse(name, settings_class, doc or "", argv))
+        # What is still in the buffer may not find a reader, or no space.
+        sys.stdout.flush()
         code = 0
     except PipelineError as error:
         code = error.exit_code
@@ -38,12 +40,14 @@ def main(
         print(f"{name}: stopped by {stopped.name}", file=sys.stderr)
     except BrokenPipeError:
         # The reader of our output went away (`... | head`): nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
         code = 1
         print(f"{name}: {describe(error)}", file=sys.stderr)
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.stderr.flush()
     if code:
         # HDF5 may crash in its exit handlers after a failed write, which would change the code.

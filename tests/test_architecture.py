@@ -1,0 +1,322 @@
+"""What may import what: features <- pipeline -> models, and each heavy library in its place.
+
+The rules are functions of a folder, so that each is shown to fail on a made-up bad one.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("features", "models", "pipeline")
+
+# The stages that may load TensorFlow, and those that may draw with librosa.
+TRAINING = {"pipeline.train", "pipeline.predict", "pipeline.tag"}
+DRAWING = {"pipeline.inspect", "pipeline.explore", "pipeline.report"}
+
+
+def read(root: Path) -> dict[str, ast.Module]:
+    """The syntax tree of every module, by its dotted name."""
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"):
+            ast.parse(path.read_text(encoding="utf-8"))
+        for package in PACKAGES for path in sorted((root / package).rglob("*.py"))
+    }
+
+
+def imported(name: str, tree: ast.Module) -> Iterator[str]:
+    """Everything that a module imports, wherever in it, `from a import b` as ``a.b``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = name.split(".")[:-node.level] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif (
+            isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module")
+            and node.args and isinstance(node.args[0], ast.Constant)
+        ):
+            yield node.args[0].value
+
+
+def within(name: str, packages: set[str]) -> bool:
+    return any(name == each or name.startswith(each + ".") for each in packages)
+
+
+def is_verb(tree: ast.Module) -> bool:
+    """Whether a module ends in ``stage.main(...)``."""
+    return any(
+        isinstance(node, ast.Call) and ast.unparse(node.func) == "stage.main"
+        for node in ast.walk(tree)
+    )
+
+
+def verbs(root: Path) -> list[str]:
+    return [name for name, tree in read(root).items() if is_verb(tree)]
+
+
+def own_imports(modules: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """The modules of the project that each module imports."""
+    return {
+        name: {known for target in imported(name, tree)
+               for known in (target, target.rpartition(".")[0])
+               if known in modules and known not in PACKAGES}
+        for name, tree in modules.items()
+    }
+
+
+def used_by_alone(modules: dict[str, ast.Module], users: set[str]) -> set[str]:
+    """`users`, and the modules of the pipeline that nobody imports but they and one another."""
+    edges = own_imports(modules)
+    allowed = {name for name in modules if name.startswith("pipeline.")}
+    while True:
+        kept = {
+            name for name in allowed
+            if name in users or (
+                (importers := {each for each in edges if name in edges[each] and each != name})
+                and importers <= allowed
+            )
+        }
+        # A ring that nobody enters imports itself: only what the users reach counts.
+        reached, border = set(users), set(users)
+        while border:
+            border = {t for each in border for t in edges.get(each, ()) if t in kept} - reached
+            reached |= border
+        kept &= reached
+        if kept == allowed:
+            return allowed
+        allowed = kept
+
+
+def crossings(root: Path, package: str, others: set[str]) -> list[str]:
+    """Imports out of `package` into `others`."""
+    return [
+        f"{name} imports {target}" for name, tree in read(root).items() if within(name, {package})
+        for target in imported(name, tree) if within(target, others)
+    ]
+
+
+def imported_verbs(root: Path) -> list[str]:
+    """Imports of stages: what two of them need is a noun of its own."""
+    stages = set(verbs(root))
+    return [
+        f"{name} imports {target}" for name, targets in own_imports(read(root)).items()
+        for target in sorted(targets & stages)
+    ]
+
+
+def strays(root: Path, libraries: set[str], home: set[str], users: set[str] = frozenset()):
+    """Imports of `libraries` outside `home` (modules or packages) and what `users` alone use."""
+    modules = read(root)
+    allowed = home | used_by_alone(modules, users & set(modules))
+    return [
+        f"{name} imports {target}" for name, tree in modules.items() if not within(name, allowed)
+        for target in imported(name, tree) if within(target, libraries)
+    ]
+
+
+RULES = {
+    "features import nothing of the others":
+        lambda root: crossings(root, "features", {"pipeline", "models"}),
+    "models import nothing of the others":
+        lambda root: crossings(root, "models", {"pipeline", "features"}),
+    "nothing imports a stage": imported_verbs,
+    "audio is decoded and resampled in one place":
+        lambda root: strays(root, {"soundfile", "soxr"}, {"pipeline.audio"}),
+    "HDF5 is read and written in one place":
+        lambda root: strays(root, {"h5py"}, {"pipeline.store"}),
+    "TensorFlow is for training alone":
+        lambda root: strays(root, {"tensorflow", "keras", "models"}, {"models"}, TRAINING),
+    "librosa is for drawing alone":
+        lambda root: strays(root, {"librosa"}, set(), DRAWING),
+}
+
+# A module that breaks each rule, and what is said of it.
+BROKEN = [
+    ("features import nothing of the others", "features/x.py",
+     "from pipeline.audio import Header", "features.x imports pipeline.audio.Header"),
+    ("features import nothing of the others", "features/x.py",
+     "def f():\n    from models import table", "features.x imports models.table"),
+    ("features import nothing of the others", "features/x.py",
+     "import importlib\nimportlib.import_module('pipeline.audio')",
+     "features.x imports pipeline.audio"),
+    ("models import nothing of the others", "models/x.py",
+     "import features.mel as mel", "models.x imports features.mel"),
+    ("models import nothing of the others", "models/x.py",
+     "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pipeline.store",
+     "models.x imports pipeline.store"),
+    ("nothing imports a stage", "pipeline/x.py",
+     "from pipeline.extract import load", "pipeline.x imports pipeline.extract"),
+    ("nothing imports a stage", "pipeline/x.py",
+     "from pipeline import extract", "pipeline.x imports pipeline.extract"),
+    ("nothing imports a stage", "pipeline/x.py",
+     "from . import extract", "pipeline.x imports pipeline.extract"),
+    ("audio is decoded and resampled in one place", "pipeline/x.py",
+     "import soundfile", "pipeline.x imports soundfile"),
+    ("audio is decoded and resampled in one place", "features/x.py",
+     "from soxr import resample", "features.x imports soxr.resample"),
+    ("HDF5 is read and written in one place", "pipeline/x.py",
+     "def f():\n    import h5py", "pipeline.x imports h5py"),
+    ("TensorFlow is for training alone", "pipeline/x.py",
+     "import tensorflow as tf", "pipeline.x imports tensorflow"),
+    ("TensorFlow is for training alone", "pipeline/x.py",
+     "from models.table import build", "pipeline.x imports models.table.build"),
+    # Used by train, but by extract too.
+    ("TensorFlow is for training alone", "pipeline/shared.py",
+     "import keras", "pipeline.shared imports keras"),
+    ("librosa is for drawing alone", "features/x.py",
+     "import librosa.filters", "features.x imports librosa.filters"),
+    ("librosa is for drawing alone", "pipeline/train.py",
+     "import librosa", "pipeline.train imports librosa"),
+]
+
+
+@pytest.fixture
+def sound(tmp_path):
+    """A folder that keeps every rule."""
+    modules = {
+        "features/__init__.py": "",
+        "features/mel.py": "import numpy as np",
+        "models/__init__.py": "from models import table",
+        "models/table.py": "import keras\nimport tensorflow as tf",
+        "pipeline/__init__.py": "",
+        "pipeline/audio.py": "import soundfile, soxr",
+        "pipeline/store.py": "import h5py",
+        "pipeline/drawing.py": "import librosa.display",
+        "pipeline/fitting.py": "import keras\nfrom models.table import build",
+        "pipeline/shared.py": "import numpy as np",
+        "pipeline/inspect.py": """
+            from pipeline import stage
+
+            def run(settings):
+                from pipeline import drawing
+
+            stage.main("inspect")
+        """,
+        "pipeline/extract.py": """
+            from pipeline import shared, stage
+            from features.mel import mel_filters
+
+            stage.main("extract")
+        """,
+        "pipeline/train.py": """
+            from pipeline import shared, stage
+
+            def run(settings):
+                from pipeline import fitting
+
+            stage.main("train")
+        """,
+    }
+    for name, text in modules.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    return tmp_path
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_project_keeps_the_rule(rule):
+    assert RULES[rule](ROOT) == []
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_sound_folder_keeps_the_rule(sound, rule):
+    assert RULES[rule](sound) == []
+
+
+@pytest.mark.parametrize(("rule", "path", "text", "message"), BROKEN)
+def test_a_broken_rule_is_seen(sound, rule, path, text, message):
+    (sound / path).write_text(text)
+    assert RULES[rule](sound) == [message]
+
+
+def test_every_rule_is_shown_to_fail():
+    assert {rule for rule, *_ in BROKEN} == set(RULES)
+
+
+def test_a_module_for_training_that_extract_comes_to_use_is_seen(sound):
+    extract = sound / "pipeline/extract.py"
+    extract.write_text(extract.read_text() + "\nimport pipeline.fitting\n")
+    assert RULES["TensorFlow is for training alone"](sound) == [
+        "pipeline.fitting imports keras", "pipeline.fitting imports models.table.build",
+    ]
+
+
+def test_modules_that_only_import_each_other_belong_to_nobody(sound):
+    (sound / "pipeline/a.py").write_text("import keras, pipeline.b")
+    (sound / "pipeline/b.py").write_text("import pipeline.a")
+    assert RULES["TensorFlow is for training alone"](sound) == ["pipeline.a imports keras"]
+
+
+def test_the_stages_are_found(sound):
+    assert verbs(sound) == ["pipeline.extract", "pipeline.inspect", "pipeline.train"]
+    assert {"pipeline.extract", "pipeline.inspect", "pipeline.prepare"} <= set(verbs(ROOT))
+
+
+def loaded(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has after some code."""
+    process = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )
+    return {name.partition(".")[0] for name in process.stderr.split()}
+
+
+def help_of(module: str) -> str:
+    """Code that shows a stage's --help as ``python -m`` does."""
+    return textwrap.dedent(f"""
+        import runpy, sys
+        sys.argv = ["stage", "--help"]
+        try:
+            runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+        except SystemExit as stop:
+            assert stop.code == 0
+        else:
+            raise AssertionError("no help")
+    """)
+
+
+def test_what_is_loaded_is_seen():
+    assert {"json", "numpy"} <= loaded("import json, numpy.fft")
+    assert "numpy" not in loaded("import json")
+
+
+def test_extracting_loads_nothing_that_it_does_not_need():
+    code = "import pipeline.extract, pipeline.extraction, pipeline.worker"
+    heavy = {"tensorflow", "keras", "librosa", "pandas", "sklearn", "matplotlib"}
+    modules = loaded(code)
+    assert {"numpy", "h5py", "soundfile", "soxr"} <= modules
+    assert not heavy & modules
+
+
+def test_features_are_computed_without_librosa():
+    code = (
+        "import numpy as np\n"
+        "from features import logmel, mfcc, silence, waveform\n"
+        "y = np.ones(5000, np.float32)\n"
+        "for f in (logmel.LogMel(), mfcc.Mfcc(), waveform.Waveform(), silence.trim): f(y)"
+    )
+    modules = loaded(code)
+    assert "scipy" in modules
+    assert not {"librosa", "numba", "soundfile", "h5py", "pandas", "pipeline"} & modules
+
+
+@pytest.mark.parametrize("verb", verbs(ROOT))
+def test_help_is_instant(verb):
+    modules = loaded(help_of(verb))
+    assert "pipeline" in modules
+    assert not {"numpy", "scipy", "h5py", "pandas", "tensorflow", "keras"} & modules
+
+
+def test_help_that_is_slow_is_seen(tmp_path):
+    (tmp_path / "slow.py").write_text("import numpy, sys\nsys.exit(0)")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + help_of("slow")
+    assert "numpy" in loaded(code)
