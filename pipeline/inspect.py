@@ -144,7 +144,10 @@ def draw(store: Store, clip_id: str, path: Path) -> None:
     axes.set(xlabel="s", xlim=(0, len(frames) * step))
     for bound in store.sound[store.index_of(clip_id)] * step:
         axes.axvline(bound, color="tab:red", linestyle="--", linewidth=1)
-    axes.set_title(f"{spec.feature} of {clip_id} (dashed: where its sound begins and ends)")
+    axes.set_title(
+        f"{spec.feature} of {clip_id} (dashed: where its sound begins and ends)",
+        parse_math=False,  # a dollar in a name is a dollar
+    )
     figure.savefig(path, dpi=120)
     plt.close(figure)
     print(f"  drawn       {path}")

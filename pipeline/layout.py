@@ -111,7 +111,7 @@ class Contents:
 
     def key(self, spec: FeatureSpec) -> str:
         """A digest of everything that is known before decoding; a journal belongs to one."""
-        text = json.dumps([spec.fingerprint, asdict(self)], separators=(",", ":"))
+        text = json.dumps([spec.fingerprint, spec.units, asdict(self)], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -236,7 +236,7 @@ def starts_of(lengths: Sequence[int]) -> np.ndarray:
 
 def as_bytes(frames: np.ndarray) -> memoryview:
     """The bytes of an array, not copied when it is contiguous."""
-    return np.ascontiguousarray(frames).data.cast("B")
+    return np.ascontiguousarray(frames).reshape(-1).view(np.uint8).data
 
 
 def pwrite_all(file: int, data: memoryview, offset: int) -> None:

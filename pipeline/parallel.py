@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import joblib
-from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pipeline.errors import PipelineError, UsageError
@@ -19,10 +23,15 @@ R = TypeVar("R")
 
 BACKENDS = ("loky", "threading", "dask", "ray")
 
+_WATCH_SECONDS = 0.5
+
+# A filter of warnings, by how they begin.
+_QUIET = "ignore:resource_tracker"
+
 
 def imap(
     function: Callable[[T], R], tasks: Iterable[T], *, jobs: int, backend: str
-) -> Iterator[R]:
+) -> Generator[R]:
     """Yield ``function(task)`` for each task, in the order of completion.
 
     Parameters
@@ -50,20 +59,59 @@ def imap(
             return_as="list" if backend == "ray" else "generator_unordered",
             batch_size=1, pre_dispatch="2 * n_jobs",
         )
-        results = None
+        results: Any = ()
         try:
-            results = parallel(joblib.delayed(function)(task) for task in tasks)
-            yield from results
+            with _starting_workers() if backend == "loky" else nullcontext():
+                results = parallel(joblib.delayed(function)(task) for task in tasks)
+            # Not `yield from`, which would close them before the warning is switched off.
+            for result in results:
+                yield result
         except TerminatedWorkerError:
             raise PipelineError(
                 "a worker was killed, most likely because memory ran out. "
                 "Run the same command again, with fewer --jobs: it goes on where this run stopped"
             ) from None
-        except BaseException:
-            # Not waiting for the clips under way: a user who stops a run means now.
-            if backend == "loky":
-                get_reusable_executor().shutdown(wait=False, kill_workers=True)
-            raise
+        finally:
+            if isinstance(results, Generator):
+                # Kills the workers of a run that is stopped, and says so in a warning.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    results.close()
+
+
+@contextmanager
+def _starting_workers() -> Iterator[None]:
+    """While processes are started: what they inherit, so that a stopped run ends in one line.
+
+    Ctrl-C reaches the whole group of processes, and workers leave it to their parent. The resource
+    trackers of loky and of multiprocessing tidy up after a run that was killed, and say nothing.
+    """
+    warnings_before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (warnings_before, _QUIET)))
+    # Before the signal is blocked: starting it would unblock the signal.
+    resource_tracker.ensure_running()
+    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if warnings_before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = warnings_before
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
+
+
+def _end_with(parent: int) -> None:
+    """End this process with its parent: idle workers would wait for five minutes.
+
+    They would hold the terminal's pipes, and after a kill they would still write into the stores.
+    """
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def worker_count(jobs: int) -> int:
@@ -73,10 +121,7 @@ def worker_count(jobs: int) -> int:
 
 def _configured(backend: str, jobs: int) -> AbstractContextManager[Any]:
     if backend == "dask":
-        distributed = _optional("distributed", backend)
-        local = {"n_workers": worker_count(jobs), "threads_per_worker": 1}
-        distributed.Client(**({} if os.environ.get("DASK_SCHEDULER_ADDRESS") else local))
-        return joblib.parallel_config(backend="dask")
+        return _dask(_optional("distributed", backend), jobs)
     if backend == "ray":
         _optional("ray", backend)
         from ray.util.joblib import register_ray
@@ -86,7 +131,19 @@ def _configured(backend: str, jobs: int) -> AbstractContextManager[Any]:
     if backend == "threading":
         return joblib.parallel_config(backend="threading", n_jobs=jobs)
     # BLAS in one thread: the workers are the parallelism.
-    return joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1)
+    return joblib.parallel_config(
+        backend="loky", n_jobs=jobs, inner_max_num_threads=1,
+        initializer=_end_with, initargs=(os.getpid(),),
+    )
+
+
+@contextmanager
+def _dask(distributed: Any, jobs: int) -> Iterator[None]:
+    local = {"n_workers": worker_count(jobs), "threads_per_worker": 1}
+    client = distributed.Client(**({} if os.environ.get("DASK_SCHEDULER_ADDRESS") else local))
+    # Closed however the run ends, and the cluster with it if it was started here.
+    with client, joblib.parallel_config(backend="dask"):
+        yield
 
 
 def _optional(module: str, extra: str) -> Any:

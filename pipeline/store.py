@@ -33,6 +33,9 @@ from pipeline.moments import Moments, merge_arrays
 SCHEMA = "audio-feature-store"
 SCHEMA_VERSION = 1
 
+# What h5py makes of bytes that HDF5 does not understand.
+_DAMAGE = (AttributeError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+
 
 def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> Places:
     """Lay a store out: every dataset has its place, none its values; the file is closed again.
@@ -51,7 +54,7 @@ def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> Places:
     """
     n = len(contents.clip_ids)
     total = sum(contents.lengths)
-    with h5py.File(path, "w", libver="earliest") as file:
+    with _created(path) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["feature"] = spec.feature
@@ -67,12 +70,45 @@ def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> Places:
         for name in ("clip_id", "reason", "digest"):
             values = [getattr(e, name) for e in contents.excluded]
             _write(file, f"excluded/{name}", _text(values))
-        for name, (dtype, many) in TABLES.items():
-            row = () if many is None else (many or max(1, spec.width),)
-            _reserve(file, name, (n, *row), dtype)
-        frame = (spec.width,) if spec.width else ()
-        _reserve(file, "frames", (total, *frame), np.dtype(spec.dtype).newbyteorder("<"))
+        for name, (dtype, shape) in _layout(spec, n, total).items():
+            if name not in file:
+                _reserve(file, name, shape, dtype)
     return places_of(path)
+
+
+def _created(path: Path) -> h5py.File:
+    """A new file with its groups, in the format of HDF5 1.10 and without times.
+
+    The headers of that format have checksums, so that damage to them is an error and not a crash;
+    and unlike those of older formats they hold times, unless told not to.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    groups = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    for properties in (creation, groups):
+        properties.set_obj_track_times(False)
+    file = h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, creation, access)
+    for name in (b"excluded", b"moments"):
+        h5py.h5g.create(file, name, gcpl=groups)
+    return h5py.File(file)
+
+
+def _layout(spec: FeatureSpec, n: int, total: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """dtype and shape of every dataset of numbers (and of digests) of a store of `n` clips."""
+    rows = {
+        name: () if many is None else (many or max(1, spec.width),)
+        for name, (_, many) in TABLES.items()
+    }
+    return {
+        "start": ("<i8", (n,)),
+        "length": ("<i8", (n,)),
+        **{name: (dtype, (n, *rows[name])) for name, (dtype, _) in TABLES.items()},
+        "frames": (
+            np.dtype(spec.dtype).newbyteorder("<").str,
+            (total, spec.width) if spec.width else (total,),
+        ),
+    }
 
 
 def _text(values: Iterable[str]) -> np.ndarray:
@@ -96,11 +132,9 @@ def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], type_: DTypeLik
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     properties.set_obj_track_times(False)
-    links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
-    links.set_create_intermediate_group(True)
     h5py.h5d.create(
         file.id, name.encode(), h5py.h5t.py_create(kind, logical=True),
-        h5py.h5s.create_simple(shape), dcpl=properties, lcpl=links,
+        h5py.h5s.create_simple(shape), dcpl=properties,
     )
 
 
@@ -156,10 +190,10 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _opened(path) as file:
-            self.spec = _read_spec(file, path)
             try:
+                self.spec = _read_spec(file, path)
                 self._read_tables(file)
-            except (KeyError, OSError, ValueError, RuntimeError) as error:
+            except _DAMAGE as error:
                 raise StoreError(f"{path}: damaged: {error}") from None
         self._index = {clip_id: i for i, clip_id in enumerate(self.contents.clip_ids)}
         shape = (self.length.sum(), self.spec.width) if self.spec.width else (self.length.sum(),)
@@ -191,14 +225,12 @@ class Store:
         )
         offsets = {name: file[name].id.get_offset() or 0 for name in ("frames", *TABLES)}
         self.places = Places(self.path, offsets.pop("frames"), offsets)
-        n = len(self.contents.clip_ids)
-        for name in ("start", "length", *TABLES):
-            if len(file[name]) != n:
-                raise ValueError(f"{name} has {len(file[name])} rows for {n} clips")
+        n, total = len(self.contents.clip_ids), int(self.length.sum())
+        for name, (dtype, shape) in _layout(self.spec, n, total).items():
+            if (file[name].dtype, file[name].shape) != (np.dtype(dtype), shape):
+                raise ValueError(f"{name} is not {dtype} of shape {shape}")
         if not np.array_equal(self.start, starts_of(self.contents.lengths)[:n]):
             raise ValueError("start and length do not fit together")
-        if len(file["frames"]) != self.length.sum():
-            raise ValueError("frames and length do not fit together")
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -272,7 +304,7 @@ class Store:
                 f"frames {first} to {last} of {clip_id!r}; it has {length}, from 0 to {length}"
             )
         stored = self.frames[self.start[i] + first:self.start[i] + last]
-        frames = stored.astype(np.float32)
+        frames = np.array(stored, np.float32)
         if self.spec.scale != 1:
             frames *= np.float32(self.spec.scale)
         return frames
@@ -339,15 +371,12 @@ def _read_spec(file: h5py.File, path: Path) -> FeatureSpec:
             f"{path}: schema version {attrs['schema_version']}; this version reads "
             f"{SCHEMA_VERSION}. Extract again."
         )
-    try:
-        config = json.loads(attrs["config"])
-        width = file["frames"].shape[1] if file["frames"].ndim == 2 else 0
-        spec = FeatureSpec(
-            feature=attrs["feature"], version=int(attrs["feature_version"]),
-            dtype=config.pop("dtype"), width=width, units=attrs["units"], config=config,
-        )
-    except (KeyError, ValueError, OSError, RuntimeError) as error:
-        raise StoreError(f"{path}: damaged: {error}") from None
+    config = json.loads(attrs["config"])
+    width = file["frames"].shape[1] if file["frames"].ndim == 2 else 0
+    spec = FeatureSpec(
+        feature=attrs["feature"], version=int(attrs["feature_version"]),
+        dtype=config.pop("dtype"), width=width, units=attrs["units"], config=config,
+    )
     if spec.fingerprint != attrs["fingerprint"]:
         raise StoreError(f"{path}: damaged: the fingerprint does not fit the configuration")
     return spec

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline import headers
 from pipeline.clips import Clip
 from pipeline.errors import StoreError
 from pipeline.filling import Finished, partial_stores, read_journal, store_path
@@ -52,7 +54,7 @@ class Known:
     sources : dict of str to Source
         The clips whose digest is known without decoding, by id.
     problems : list of Problem
-        The clips whose file is gone.
+        The clips whose file is gone, or is nothing that can be read.
     """
 
     sources: dict[str, Source] = field(default_factory=dict)
@@ -96,28 +98,37 @@ def look_at_sources(
     known = Known()
     look_again = []
     for clip in clips:
-        try:
-            stat = os.stat(root / clip.path)
-        except OSError as error:
-            known.problems.append(Problem(
-                clip.clip_id, "missing", f"{clip.path}: {error.strerror}",
-                "It was there when prepare saw it: put it back, or prepare again",
-            ))
+        path = root / clip.path
+        state = _stat(path)
+        if state is None:
+            found = headers.check(path, clip.clip_id)
+            if isinstance(found, Problem):
+                known.problems.append(found)
             continue
         if clip.clip_id not in useful:
             continue
         source = remembered.get(clip.clip_id)
-        if source and (source.size, source.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+        if source and (source.size, source.mtime_ns) == (state.st_size, state.st_mtime_ns):
             known.sources[clip.clip_id] = source
         else:
-            look_again.append((clip.clip_id, root / clip.path, stat.st_size, stat.st_mtime_ns))
+            look_again.append((clip.clip_id, path, state.st_size, state.st_mtime_ns))
     tasks = [
         look_again[i:i + _FILES_A_TASK] for i in range(0, len(look_again), _FILES_A_TASK)
     ]
     if tasks:
-        for found in imap(_digests, tasks, jobs=jobs, backend=backend):
-            known.sources.update({source.clip_id: source for source in found})
+        for sources in imap(_digests, tasks, jobs=jobs, backend=backend):
+            known.sources.update({source.clip_id: source for source in sources})
     return known
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """The state of a file with bytes to read; a pipe is not opened, for it would wait."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    regular = stat.S_ISREG(state.st_mode) and state.st_size
+    return state if regular and os.access(path, os.R_OK) else None
 
 
 def _digests(files: list[tuple[str, Path, int, int]]) -> list[Source]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import headers
 from pipeline.audio import DecodeError, Header, opened
 from pipeline.extractors import Target
 from pipeline.layout import ClipWriter, Places
@@ -19,6 +20,9 @@ from pipeline.track import Track
 
 # 60 dB over full scale: integers that were stored as floats, or not audio at all.
 MAX_PEAK = 1000.0
+
+# What prepare would say of a file that is not what it saw is said here too, if it says anything.
+_NAMED_BY_HEADER = ("changed", "decode-error", "truncated", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class BadClip(Exception):
     """A clip that cannot be extracted: reason, what was found, what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # joblib's Dask backend wants a hash; the identity is one
 class Worker:
     """Everything that workers share; small enough to be sent with each task.
 
@@ -114,6 +118,9 @@ class Worker:
             clipped = self._fill(work, digest)
         except BadClip as bad:
             problem = Problem(work.clip_id, *bad.args)
+            if problem.reason in _NAMED_BY_HEADER:
+                found = headers.check(work.path, work.clip_id)
+                problem = found if isinstance(found, Problem) else problem
             return Done(work.index, digest, size, mtime_ns, seconds, problem)
         return Done(work.index, digest, size, mtime_ns, seconds, None, clipped)
 

@@ -1,0 +1,500 @@
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline import audio, track, worker
+from pipeline.store import open_store
+
+N = 12
+FEATURES = ("logmel.h5", "mfcc.h5", "waveform.h5")
+
+
+@pytest.fixture(scope="module")
+def data(make_data_set):
+    """Clips that no test changes."""
+    return make_data_set().fill(N).prepare()
+
+
+@pytest.fixture(scope="module")
+def reference(data, extract, stores_of):
+    """The bytes of an uninterrupted run with one job."""
+    ended = extract(data, data.root / "reference")
+    assert (ended.code, ended.extracted, ended.err) == (0, N, "")
+    stores = stores_of(data.root / "reference")
+    assert tuple(stores) == FEATURES
+    return stores
+
+
+@pytest.fixture
+def small(data_set):
+    """Clips that a test may change."""
+    return data_set.fill(6).prepare()
+
+
+@pytest.fixture
+def out(data_set, small, extract):
+    """Their stores."""
+    assert extract(small, data_set.root / "stores").code == 0
+    return data_set.root / "stores"
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The names of the files that are decoded from now on."""
+    names = []
+    real = worker.opened
+    monkeypatch.setattr(worker, "opened", lambda path: names.append(path.name) or real(path))
+    return names
+
+
+def states(out):
+    """Inode and time of modification of every store: what a rewritten file cannot keep."""
+    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in out.glob("*.h5")}
+
+
+# Audio
+
+
+FORMATS = [
+    ("a.wav", {"subtype": "PCM_U8"}), ("a.wav", {"subtype": "PCM_16"}),
+    ("a.wav", {"subtype": "PCM_24"}), ("a.wav", {"subtype": "PCM_32"}),
+    ("a.wav", {"subtype": "FLOAT"}), ("a.wav", {"subtype": "DOUBLE"}),
+    ("a.wav", {"subtype": "ULAW"}), ("a.flac", {}), ("a.ogg", {}), ("a.mp3", {}),
+    ("a.aiff", {"subtype": "PCM_16"}), ("a.aiff", {"subtype": "PCM_24"}), ("a.w64", {}),
+    ("a.caf", {}), ("a.au", {}),
+]
+
+
+def loaded(path, sr):
+    return librosa.load(path, sr=sr, mono=True, res_type="soxr_hq", dtype=np.float32)[0]
+
+
+def waveform_of(data, extract, sr):
+    """The only clip's samples out of a float32 store, which is verified."""
+    out = data.root / f"stores-{sr}"
+    ended = extract(data.prepare(), out, "--sr", sr, "--features", "waveform",
+                    "--waveform-dtype", "float32")
+    assert (ended.code, ended.err) == (0, "")
+    store = open_store(out / "waveform.h5")
+    assert list(store.verify()) == []
+    return store[store.contents.clip_ids[0]]
+
+
+@pytest.mark.parametrize(("name", "options"), FORMATS)
+def test_every_format_is_what_librosa_loads(data_set, extract, tone, name, options):
+    path = data_set.write(name, tone(0.3, seed=1), 44100, **options)
+    for sr in (44100, 16000):
+        y = loaded(path, sr)
+        np.testing.assert_allclose(waveform_of(data_set, extract, sr), y, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("source_sr", [8000, 11025, 22050, 44100, 48000, 96000, 192000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_every_rate_is_what_librosa_resamples(data_set, extract, tone, source_sr, channels):
+    path = data_set.write("a.wav", tone(0.25, sr=source_sr, channels=channels), source_sr)
+    y = waveform_of(data_set, extract, 44100)
+    assert len(y) == -(-soundfile.info(path).frames * 44100 // source_sr)
+    np.testing.assert_allclose(y, loaded(path, 44100), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 511, 512, 513, 1023, 2048])
+@pytest.mark.parametrize("source_sr", [8000, 44100, 768000])
+def test_the_shortest_clips_have_their_frames(data_set, extract, n, source_sr):
+    y = np.full(n, 0.25, np.float32)
+    data_set.write("a.wav", y, source_sr, subtype="FLOAT")
+    out = data_set.root / "stores"
+    ended = extract(data_set.prepare(), out)
+    assert (ended.code, ended.err) == (0, "")
+    for name, sr, hop in (("waveform", 16000, 0), ("mfcc", 44100, 512), ("logmel", 44100, 512)):
+        store = open_store(out / f"{name}.h5")
+        n_samples = -(-n * sr // source_sr)
+        assert len(store["a.wav"]) == (1 + n_samples // hop if hop else n_samples)
+        assert list(store.verify()) == []
+        assert np.isfinite(store["a.wav"]).all()
+        assert np.isfinite(store.mean_std()).all()
+
+
+def test_silence_is_kept_and_finite(data_set, extract):
+    data_set.write("a.wav", np.zeros(4000))
+    out = data_set.root / "stores"
+    assert extract(data_set.prepare(), out).code == 0
+    logmel = open_store(out / "logmel.h5")
+    np.testing.assert_allclose(logmel["a.wav"], -100, atol=1e-4)
+    np.testing.assert_allclose(logmel.mean_std()[1], 0, atol=1e-12)
+    np.testing.assert_array_equal(logmel.sound, [[0, 8]])
+    np.testing.assert_array_equal(open_store(out / "waveform.h5")["a.wav"], np.zeros(1452))
+
+
+def test_two_rates_in_one_run_decode_each_clip_once(small, extract, decoded):
+    out = small.root / "stores"
+    assert extract(small, out).extracted == 6
+    assert sorted(decoded) == [f"{i:04d}.wav" for i in range(6)]
+    waveform, logmel = open_store(out / "waveform.h5"), open_store(out / "logmel.h5")
+    assert (waveform.spec.config["sr"], logmel.spec.config["sr"]) == (16000, 44100)
+    for name in decoded:
+        n = soundfile.info(small.audio / name).frames
+        assert len(waveform[name]) == -(-n * 16000 // 44100)
+        assert len(logmel[name]) == 1 + n // 512
+
+
+def test_sr_is_the_rate_of_every_feature(small, extract):
+    out = small.root / "stores"
+    assert extract(small, out, "--sr", 22050).code == 0
+    rates = {p.stem: open_store(p).spec.config["sr"] for p in out.glob("*.h5")}
+    assert rates == {"waveform": 22050, "mfcc": 22050, "logmel": 22050}
+    assert extract(small, out, "--sr", 22050, "--waveform-sr", 8000, "--mfcc-sr", 16000).code == 0
+    rates = {p.stem: open_store(p).spec.config["sr"] for p in out.glob("*.h5")}
+    assert rates == {"waveform": 8000, "mfcc": 16000, "logmel": 22050}
+
+
+@pytest.mark.parametrize("feature_sr", [44100, 16000])
+def test_a_long_clip_has_the_frames_of_a_short_one(
+    data_set, extract, tone, monkeypatch, feature_sr, leftovers_in
+):
+    """In pieces that wait on disk, of every awkward length, against one piece in memory."""
+    data_set.write("a.wav", tone(2.5, channels=2))
+    data_set.write("b.wav", tone(0.7, sr=8000), 8000)
+    data_set.prepare()
+    flags = ("--sr", feature_sr, "--waveform-dtype", "float32")
+    assert extract(data_set, data_set.root / "whole", *flags).code == 0
+    monkeypatch.setattr(audio, "BLOCK", 1777)
+    monkeypatch.setattr(track, "_CHUNK", 13)
+    monkeypatch.setattr(track, "_IN_MEMORY", 26)
+    assert extract(data_set, data_set.root / "pieces", *flags).code == 0
+    assert leftovers_in(data_set.root / "pieces") == []
+    for name in ("waveform", "mfcc", "logmel"):
+        whole = open_store(data_set.root / "whole" / f"{name}.h5")
+        pieces = open_store(data_set.root / "pieces" / f"{name}.h5")
+        assert pieces.contents == whole.contents
+        assert list(pieces.verify()) == []
+        np.testing.assert_array_equal(pieces.sound, whole.sound)
+        for clip_id in whole.contents.clip_ids:
+            np.testing.assert_allclose(pieces[clip_id], whole[clip_id], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(pieces.mean_std(), whole.mean_std(), rtol=1e-5, atol=1e-5)
+
+
+# The same bytes
+
+
+def test_the_bytes_are_those_of_any_number_of_jobs(data, reference, run_stage, stores_of, tmp_path):
+    for jobs in (1, 2):
+        ended = run_stage("extract", "--data", data.prepared, "--out", jobs, "--jobs", jobs)
+        assert (ended.code, ended.err, ended.extracted) == (0, "", N)
+        assert stores_of(tmp_path / str(jobs)) == reference
+
+
+def test_the_bytes_do_not_depend_on_the_order_of_the_work(
+    data, reference, extract, stores_of, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pipeline.extraction._TASK_CLIPS", 1)
+    assert extract(data, tmp_path / "one", "--backend", "threading", "--jobs", 3).code == 0
+    assert stores_of(tmp_path / "one") == reference
+
+
+def test_the_bytes_do_not_depend_on_what_was_extracted_together(
+    data, reference, extract, stores_of, tmp_path
+):
+    for name in ("waveform", "mfcc", "logmel"):
+        assert extract(data, tmp_path / "apart", "--features", name).code == 0
+    assert stores_of(tmp_path / "apart") == reference
+
+
+def test_some_first_and_then_all_is_all(data, reference, extract, stores_of, tmp_path):
+    out = tmp_path / "stores"
+    assert extract(data, out, "--limit", 5).extracted == 5
+    assert len(open_store(out / "mfcc.h5")) == 5
+    ended = extract(data, out)
+    assert (ended.extracted, ended.taken_over) == (N - 5, 5)
+    assert stores_of(out) == reference
+
+
+def test_clips_that_come_and_go_leave_no_trace(small, out, extract, stores_of, tone, decoded):
+    before = stores_of(out)
+    small.write("0002b.wav", tone(0.1, seed=77))
+    ended = extract(small.prepare(), out)
+    assert (ended.extracted, ended.taken_over, decoded) == (1, 6, ["0002b.wav"])
+    assert extract(small, small.root / "scratch").extracted == 7
+    assert stores_of(out) == stores_of(small.root / "scratch")
+    (small.audio / "0002b.wav").unlink()
+    decoded.clear()
+    ended = extract(small.prepare(), out)
+    assert (ended.code, ended.extracted, ended.taken_over, decoded) == (0, 0, 6, [])
+    assert stores_of(out) == before
+
+
+def test_a_changed_clip_alone_is_extracted_again(small, out, extract, stores_of, decoded):
+    path = small.audio / "0003.wav"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 255
+    path.write_bytes(content)
+    ended = extract(small, out)
+    assert (ended.extracted, ended.taken_over, decoded) == (1, 5, ["0003.wav"])
+    assert extract(small, small.root / "scratch").extracted == 6
+    assert stores_of(out) == stores_of(small.root / "scratch")
+
+
+def test_a_clip_of_another_length_alone_is_extracted_again(
+    small, out, extract, stores_of, decoded, tone
+):
+    small.write("0003.wav", tone(0.5, seed=33))
+    ended = extract(small.prepare(), out)
+    assert (ended.extracted, ended.taken_over, decoded) == (1, 5, ["0003.wav"])
+    extract(small, small.root / "scratch")
+    assert stores_of(out) == stores_of(small.root / "scratch")
+
+
+def test_a_clip_under_a_new_name_is_a_new_clip(small, out, extract, stores_of):
+    (small.audio / "0003.wav").rename(small.audio / "9.wav")
+    ended = extract(small.prepare(), out)
+    assert (ended.extracted, ended.taken_over) == (1, 5)
+    extract(small, small.root / "scratch")
+    assert stores_of(out) == stores_of(small.root / "scratch")
+
+
+# Nothing to do
+
+
+def test_a_second_run_does_nothing(small, out, extract, stores_of, decoded):
+    before, content = states(out), stores_of(out)
+    ended = extract(small, out)
+    assert ended.nothing_to_do
+    assert (ended.code, ended.err, decoded, ended.out.count("up to date")) == (0, "", [], 3)
+    assert (states(out), stores_of(out)) == (before, content)
+
+
+def test_a_second_run_reads_no_source(small, out, extract, monkeypatch):
+    monkeypatch.setattr("pipeline.unchanged.digest_of", lambda path: pytest.fail("it was read"))
+    assert extract(small, out).nothing_to_do
+
+
+def test_touched_files_are_read_once_and_not_extracted(small, out, extract, decoded, monkeypatch):
+    before = states(out)
+    for path in small.audio.iterdir():
+        os.utime(path, ns=(10**18, 10**18))
+    assert extract(small, out).nothing_to_do
+    assert (states(out), decoded) == (before, [])
+    monkeypatch.setattr("pipeline.unchanged.digest_of", lambda path: pytest.fail("it was read"))
+    assert extract(small, out).nothing_to_do
+
+
+@pytest.mark.parametrize("content", [None, "", "clip_id,size\n", "\x00", "a,b,c,d\nx,y,z,w\n"])
+def test_the_memory_of_the_sources_may_be_lost(small, out, extract, decoded, content):
+    before = states(out)
+    (out / "sources.csv").unlink()
+    if content is not None:
+        (out / "sources.csv").write_text(content)
+    assert extract(small, out).nothing_to_do
+    assert (states(out), decoded) == (before, [])
+
+
+@pytest.mark.parametrize(("flags", "rewritten"), [
+    (("--n-mfcc", 20), {"mfcc"}),
+    (("--n-mels", 64), {"mfcc", "logmel"}),
+    (("--waveform-sr", 8000), {"waveform"}),
+    (("--waveform-dtype", "float32"), {"waveform"}),
+    (("--feature-dtype", "float16"), {"mfcc", "logmel"}),
+    (("--logmel-sr", 22050), {"logmel"}),
+    (("--trim-db", 40), {"mfcc", "logmel", "waveform"}),
+    (("--top-db", "none"), {"mfcc", "logmel"}),
+    (("--force",), {"mfcc", "logmel", "waveform"}),
+])
+def test_a_setting_rewrites_the_stores_that_it_is_in(small, out, extract, flags, rewritten):
+    before = states(out)
+    ended = extract(small, out, *flags)
+    after = states(out)
+    assert (ended.code, ended.extracted) == (0, 6)
+    assert {p[:-3] for p in after if after[p] != before[p]} == rewritten
+    again = extract(small, out, *(f for f in flags if f != "--force"))
+    assert again.nothing_to_do == (flags != "--force")
+    assert states(out) == after
+
+
+def test_force_makes_the_same_bytes(small, out, extract, stores_of, decoded):
+    before = stores_of(out)
+    assert extract(small, out, "--force").extracted == 6
+    assert len(decoded) == 6
+    assert stores_of(out) == before
+
+
+def test_one_feature_leaves_the_others_alone(small, out, extract, tone):
+    before = states(out)
+    small.write("new.wav", tone(0.1))
+    ended = extract(small.prepare(), out, "--features", "mfcc")
+    after = states(out)
+    assert (ended.extracted, ended.taken_over) == (1, 6)
+    assert {p for p in after if after[p] != before[p]} == {"mfcc.h5"}
+    ended = extract(small, out, "--features", "mfcc", "logmel")
+    assert "mfcc.h5: up to date" in ended.out
+    assert (ended.extracted, ended.taken_over) == (1, 6)
+
+
+def test_a_damaged_store_is_made_anew(small, out, extract, stores_of):
+    before = stores_of(out)
+    os.truncate(out / "mfcc.h5", 5000)
+    (out / "logmel.h5").write_text("not a store")
+    (out / "waveform.h5").unlink()
+    assert extract(small, out).extracted == 6
+    assert stores_of(out) == before
+
+
+def test_damaged_clips_are_not_taken_over(small, out, extract, stores_of, tone, decoded):
+    store = open_store(out / "mfcc.h5")
+    at = store.places.frames + int(store.start[2]) * store.spec.frame_bytes
+    with open(out / "mfcc.h5", "r+b") as file:
+        file.seek(at)
+        file.write(b"\xff\xff")
+    small.write("new.wav", tone(0.1))
+    ended = extract(small.prepare(), out)
+    assert sorted(decoded) == ["0002.wav", "new.wav"]
+    assert (ended.extracted, ended.taken_over) == (2, 5)
+    extract(small, small.root / "scratch")
+    assert stores_of(out) == stores_of(small.root / "scratch")
+
+
+# Settings
+
+
+def test_a_data_set_is_prepared_on_the_fly(small, out, run_stage, stores_of, tmp_path):
+    ended = run_stage("extract", "--data", small.table().root, "--out", "raw", "--jobs", 1)
+    assert ended.code == 0
+    assert stores_of(tmp_path / "raw") == stores_of(out)
+    again = run_stage("extract", "--data", small.root, "--out", "raw", "--jobs", 1)
+    assert again.nothing_to_do
+
+
+@pytest.mark.parametrize(("flags", "said"), [
+    (("--jobs", 0), "--jobs is 0"),
+    (("--jobs", -2), "--jobs"),
+    (("--sr", 999), "--sr"),
+    (("--sr", "fast"), "--sr"),
+    (("--features", "chroma"), "chroma"),
+    (("--n-mels", 4000), "n_mels=4000 is too many"),
+    (("--n-mfcc", 129), "n_mfcc is 129"),
+    (("--fmin", 30000), "fmin is 30000"),
+    (("--fmin", "nan"), "fmin"),
+    (("--hop-length", 4096), "samples between frames would be lost"),
+    (("--top-db", 0), "top_db is 0"),
+    (("--limit", 0), "--limit"),
+    (("--n-fft", "2048.5"), "--n-fft"),
+    (("--nfft", 2048), "--nfft"),
+])
+def test_a_setting_that_cannot_be_is_said_before_anything_is_made(
+    data, run_stage, tmp_path, flags, said
+):
+    ended = run_stage("extract", "--data", data.prepared, "--out", "stores", *flags)
+    assert ended.code == 2
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+    assert not (tmp_path / "stores").exists()
+
+
+def test_all_wrong_settings_are_listed(data, call_stage, tmp_path):
+    ended = call_stage("extract", "--data", data.prepared, "--out", tmp_path / "s",
+                       "--n-mfcc", 300, "--fmin", 30000, "--top-db", -1)
+    assert ended.code == 2
+    for said in ("mfcc:", "logmel:", "n_mfcc is 300", "fmin is 30000", "top_db is -1"):
+        assert said in ended.err
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (("n_mels: 128", "n_mel: 128"), "unknown key extract.n_mel; did you mean n_mels?"),
+    (("  sr: 44100", "  zebra: 1\n  sr: 44100"), "unknown key extract.zebra"),
+    (("  n_fft: 2048\n", ""), "extract.n_fft is missing"),
+    (("hop_length: 512", "hop_length: wide"), "needs a whole number"),
+    (("extract:", "extrakt:"), "no section 'extract'"),
+    (("extract:", "extract: ["), "not valid YAML"),
+])
+def test_params_are_checked(data, run_stage, stage_command, tmp_path, change, said):
+    text = Path(stage_command("extract")[4]).read_text(encoding="utf-8")
+    assert change[0] in text
+    (tmp_path / "params.yaml").write_text(text.replace(*change, 1))
+    ended = run_stage("extract", "--data", data.prepared, "--out", "s", "--params", "params.yaml")
+    assert ended.code == 2
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_what_is_not_there_is_said(run_stage, tmp_path):
+    for name in ("nowhere", "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        ended = run_stage("extract", "--data", name, "--out", "s")
+        assert ended.code == 2
+        assert name in ended.err
+        assert "Traceback" not in ended.err
+
+
+# The machine
+
+
+def test_a_folder_is_held_by_one_run(data, run_stage, tmp_path):
+    (tmp_path / "s").mkdir()
+    with open(tmp_path / "s" / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("process 4242 on somewhere\n")
+        file.flush()
+        ended = run_stage("extract", "--data", data.prepared, "--out", "s")
+    assert ended.code == 1
+    assert "s is in use by process 4242 on somewhere" in ended.err
+    assert "Traceback" not in ended.err
+    # The file stays and holds nobody back.
+    assert run_stage("extract", "--data", data.prepared, "--out", "s", "--jobs", 1).code == 0
+
+
+def test_out_is_a_file(data, run_stage, tmp_path):
+    (tmp_path / "s").write_text("precious")
+    ended = run_stage("extract", "--data", data.prepared, "--out", "s")
+    assert ended.code in (1, 2)
+    assert ended.err.count("\n") == 1
+    assert "s: " in ended.err
+    assert (tmp_path / "s").read_text() == "precious"
+
+
+def test_out_cannot_be_written(data, run_stage):
+    ended = run_stage("extract", "--data", data.prepared, "--out", "/proc/stores")
+    assert ended.code == 1
+    assert ended.err.count("\n") == 1
+    assert "/proc/stores" in ended.err
+
+
+def test_progress_is_lines_where_there_is_no_terminal(data, extract, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.progress._EVERY_SECONDS", 0.0)
+    ended = extract(data, tmp_path / "s")
+    lines = ended.err.splitlines()
+    assert len(lines) == N
+    assert lines[0].startswith(f"  1/{N} clips, ")
+    assert f"{N}/{N} clips" in lines[-1]
+    assert "x real time" in lines[-1]
+    assert lines[-1].endswith("0 s left")
+    assert "\r" not in ended.err
+
+
+MEASURE = """
+import resource, sys
+from pipeline import extract
+from pipeline.settings import parse
+extract.run(parse("extract", extract.Settings, "", sys.argv[1:]))
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_half_an_hour_takes_little_memory(data_set, stage_command, tone):
+    with soundfile.SoundFile(data_set.audio / "long.wav", "w", 44100, 2, "PCM_16") as file:
+        for _ in range(180):
+            file.write(tone(10, channels=2))
+    data_set.prepare()
+    flags = stage_command("extract", "--data", data_set.prepared, "--jobs", 1,
+                          "--out", data_set.root / "stores")[3:]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *flags], capture_output=True, text=True, check=True,
+        env=stage_command.environment,
+    )
+    # In kB. The waveform alone would be 635 MB as stereo float32, the log-mel frames 79 MB.
+    assert int(done.stdout.split("peak")[1]) < 400_000
