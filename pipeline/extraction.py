@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -258,6 +259,8 @@ def _run(
     }
     todo = [i for i, names in missing.items() if names]
     summary.taken_over = len(clips) - len(todo)
+    if not todo:
+        return []
     # Long clips first, so that no worker is left alone with one at the end.
     todo.sort(key=lambda i: (-_seconds(clips[i]), i))
     worker = Worker(
@@ -273,8 +276,9 @@ def _run(
     failed = []
     total = sum(_seconds(clips[i]) for i in todo)
     tasks = ([work(i) for i in batch] for batch in _batches(todo, clips))
-    with ClipProgress(len(todo), total) as progress:
-        results = imap(worker, tasks, jobs=request.jobs, backend=request.backend) if todo else []
+    results = imap(worker, tasks, jobs=request.jobs, backend=request.backend)
+    # Closed at once when the run is stopped, for that ends the workers.
+    with ClipProgress(len(todo), total) as progress, closing(results):
         for done in (each for batch in results for each in batch):
             progress.update(done.seconds, bad=done.problem is not None)
             clip_id = clips[done.index].clip_id

@@ -1,0 +1,143 @@
+"""Train a network a fold on a store, and leave its scores on the clips that it did not see.
+
+  python -m pipeline.train --features mfcc
+  python -m pipeline.train --features waveform --run waveform-noisy --noisy
+  python -m pipeline.train --features logmel --fold 0 --epochs 3       one fold, to try
+  python -m pipeline.train --features logmel --jobs 2                  two folds side by side
+
+Writes RUNS/NAME/run.json, and for each fold K in RUNS/NAME/fold-K/: model.keras (the best epoch's),
+oof.npz (its scores on the fold's validation clips), history.csv, and logs/ for TensorBoard.
+
+After Ctrl-C, a kill or a loss of power, the same command goes on at the last epoch and ends with
+the scores it would have had; folds that are done with the same settings are not trained again.
+With other settings a run of the same name is trained anew; --resume refuses to instead.
+
+exit codes: 0 done or nothing to do, 1 the training diverged or the like, 2 usage, 4 a corrupt
+store or state, 130 and 143 stopped by a signal
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import stage
+from pipeline.errors import UsageError
+from pipeline.settings import setting
+
+if TYPE_CHECKING:
+    from pipeline.clips import Label
+    from pipeline.recipes import FoldTask
+
+FEATURES = ("waveform", "mfcc", "logmel")
+
+
+@dataclass(frozen=True)
+class Settings:
+    features: str = setting("what to train on", choices=FEATURES)
+    model: str | None = setting("conv1d, conv2d, dummy1d or dummy2d; none: conv1d for waveforms, "
+                                "else conv2d")
+    data: Path = setting("the folder that prepare wrote")
+    stores: Path = setting("the stores' folder")
+    folder: Path = setting("the folder of all runs")
+    run: str | None = setting("the run's name; none: the feature's")
+    labels: str | None = setting("labels a clip: exactly one, or any number; none: as prepared",
+                                 choices=("multi", "single"))
+    fold: int | None = setting("train this fold alone; none: all", minimum=0)
+    noisy: bool = setting("train on the noisy clips too, in every fold")
+    seconds: float = setting("length of a crop (s)", minimum=0.001)
+    pad: str = setting("what makes up for shorter clips", choices=("silence", "repeat"))
+    normalization: str | None = setting(
+        "by the training clips' mean and variance, or each crop by its extremes; none: min-max "
+        "for waveforms, else standardize", choices=("standardize", "min-max"))
+    batch_size: int = setting("crops a step", minimum=1)
+    epochs: int = setting("at most; a random crop of every training clip each", minimum=1)
+    learning_rate: float = setting("of Adam", minimum=1e-12)
+    patience: int = setting("stop after so many epochs that brought nothing better", minimum=1)
+    monitor: str = setting("what better means, on the validation clips",
+                           choices=("loss", "lwlrap"))
+    seed: int = setting("of weights, crops and dropout", minimum=0, maximum=2**32 - 1)
+    mixed_precision: bool = setting("compute in float16 where it is safe: faster on a GPU only")
+    jobs: int = setting("folds to train side by side; -1 is one a core", minimum=-1)
+    resume: bool = setting("only go on with what was begun; refuse to begin anew",
+                           flag_only=True, default=False)
+
+
+def run(settings: Settings) -> None:
+    from pipeline import clips, examples, runs
+    from pipeline.filling import store_path
+    from pipeline.parallel import imap, worker_count
+    from pipeline.recipes import FoldTask, make_recipe
+    from pipeline.store import open_store
+
+    folder = run_folder(settings)
+    dataset, labels = clips.read_dataset(settings.data), clips.read_labels(settings.data)
+    recipe = make_recipe(settings, dataset.label_mode)
+    store = open_store(store_path(settings.stores, settings.features))
+    chosen, notes = examples.select(
+        labels, dataset, store, label_mode=recipe.labels, noisy=recipe.noisy
+    )
+    folds = examples.folds_of(chosen)
+    wanted = folds if settings.fold is None else (settings.fold,)
+    splits = {fold: examples.split(chosen, fold) for fold in wanted}
+    identity = runs.identity(recipe, store, dataset.classes, chosen)
+    left, earlier = runs.left_to_train(folder, identity, wanted, resume=settings.resume)
+
+    print(f"{folder}: {recipe.model} on {store.path}, {len(dataset.classes)} classes, "
+          f"{recipe.labels}-label; folds {', '.join(map(str, wanted))} of {len(folds)}")
+    for note in notes + earlier:
+        print(f"  note: {note}")
+    side_by_side = max(1, min(worker_count(settings.jobs), len(left)))
+    tasks = [
+        FoldTask(recipe, identity, fold, runs.fold_folder(folder, fold), store.path,
+                 dataset.classes, *splits[fold], side_by_side=side_by_side)
+        for fold in left
+    ]
+    runs.write_run(folder, identity, store.spec, recipe, folds)
+    for _ in imap(train_one, tasks, jobs=side_by_side, backend="loky"):
+        runs.write_run(folder, identity, store.spec, recipe, folds)
+    if not left:
+        print("train: nothing to do: trained with these settings already")
+    report(folder, labels)
+
+
+def run_folder(settings: Settings) -> Path:
+    """RUNS/NAME; raises a UsageError for names and numbers of workers that cannot be."""
+    from pipeline.scores import is_folder_name
+
+    name, wrong = settings.run or settings.features, []
+    if not is_folder_name(name):
+        wrong.append(f"--run is {name!r}; needs the name of a folder, not a path")
+    if settings.jobs == 0:
+        wrong.append("--jobs is 0; it needs 1 or more, or -1 for one a core")
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return settings.folder / name
+
+
+def train_one(task: FoldTask) -> int:
+    """Train a fold, in this process or in a worker's; returns the fold."""
+    from pipeline import backend
+
+    backend.start(task.side_by_side)
+    from pipeline.training import train_fold
+
+    return train_fold(task)
+
+
+def report(folder: Path, labels: Sequence[Label]) -> None:
+    """Print the out-of-fold lwlrap of what is trained by now."""
+    from pipeline.evaluation import truth_of
+    from pipeline.metrics import lwlrap
+    from pipeline.scores import load_run
+
+    oof, _ = load_run(folder.parent, folder.name)
+    truth = truth_of({x.clip_id: x for x in labels}, oof)
+    print(f"train: {folder}: out-of-fold lwlrap {lwlrap(truth, oof.values):.4f} over "
+          f"{len(truth)} clips")
+
+
+if __name__ == "__main__":
+    stage.main("train", Settings, run, __doc__)

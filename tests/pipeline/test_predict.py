@@ -1,0 +1,202 @@
+"""Test scores of a run that was trained on a tiny store of random features."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.batches import open_source
+from pipeline.clips import Dataset, Label, write_dataset, write_labels
+from pipeline.crops import Crops, covering_crops
+from pipeline.filling import Filling, Finished
+from pipeline.layout import ClipWriter, Contents, FeatureSpec
+from pipeline.moments import moments_of
+from pipeline.prediction import mean_by_clip
+from pipeline.scores import load, load_run
+from pipeline.store import open_store
+
+CLASSES = ("Bark", "Meow", "Rain")
+TEST = ("20.wav", "21.wav", "22.wav", "23.wav")
+CONFIG = {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "fmin": 0.0, "fmax": None,
+          "top_db": 80.0}
+SPEC = FeatureSpec("logmel", 1, "float32", 16, "dB", CONFIG)
+TRAIN = ("--features", "logmel", "--run", "tiny", "--model", "dummy2d", "--seconds", 0.1125,
+         "--epochs", 1)
+
+
+def make_store(folder, spec, arrays):
+    folder.mkdir(parents=True, exist_ok=True)
+    filling = Filling(folder, spec, Contents(tuple(arrays), tuple(map(len, arrays.values()))))
+    for i, a in enumerate(arrays.values()):
+        with ClipWriter(filling.places, spec, i, filling.start(i), len(a)) as writer:
+            writer.write(a)
+            writer.finish("0" * 64, (0, len(a)), moments_of(a, spec.scale))
+        filling.record(Finished(i, 0, 0, "0" * 64))
+    return open_store(filling.seal())
+
+
+def clips():
+    """20 curated clips in two folds, 4 test clips; from shorter than a crop of 8 frames to 24."""
+    rng = np.random.default_rng(0)
+    return {f"{i:02}.wav": rng.normal(-40, 20, (5 + i, 16)).astype(np.float32) for i in range(24)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, call_stage):
+    root = tmp_path_factory.mktemp("trained")
+    (root / "prepared").mkdir()
+    write_labels(root / "prepared", [
+        Label(c, () if c in TEST else (CLASSES[i % 3],), "test" if c in TEST else "curated",
+              None if c in TEST else i % 2, "") for i, c in enumerate(clips())
+    ])
+    write_dataset(root / "prepared", Dataset(root, "csv", CLASSES, "multi"))
+    make_store(root / "stores", SPEC, clips())
+    ended = call_stage("train", *TRAIN, *where(root))
+    assert ended.code == 0, ended.err
+    return root
+
+
+def where(root):
+    return ("--data", root / "prepared", "--stores", root / "stores", "--folder", root / "runs")
+
+
+@pytest.fixture
+def root(trained, tmp_path):
+    """A folder of one's own with a trained run."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
+def predict(call_stage, root):
+    return lambda *flags: call_stage("predict", "--run", "tiny", *where(root), *flags)
+
+
+def test_scores_are_means_over_crops_that_cover_the_clip(root, predict):
+    ended = predict()
+    assert ended.code == 0, ended.err
+    assert "4 test clips (16 crops)" in ended.out  # of 25 to 28 frames, in crops of 8
+    _, tests = load_run(root / "runs", "tiny")
+    for fold, scores in enumerate(tests):
+        assert scores.clip_ids == TEST
+        assert scores.classes == CLASSES
+        model = keras.saving.load_model(root / "runs" / "tiny" / f"fold-{fold}" / "model.keras")
+        for clip_id, found in zip(TEST, scores.values, strict=True):
+            frames = clips()[clip_id]
+            n = -(-len(frames) // 8)
+            starts = [j * (len(frames) - 8) // (n - 1) for j in range(n)]
+            crops = np.stack([frames[s:s + 8] for s in starts])
+            np.testing.assert_allclose(found, model(crops).numpy().mean(axis=0), atol=1e-6)
+    assert not np.array_equal(tests[0].values, tests[1].values)
+
+
+def test_predicting_again_gives_the_same_bytes(root, predict):
+    paths = [root / "runs" / "tiny" / f"fold-{k}" / "test.npz" for k in (0, 1)]
+    predict()
+    first = [p.read_bytes() for p in paths]
+    predict()
+    assert [p.read_bytes() for p in paths] == first
+
+
+def test_a_store_of_another_kind_is_refused_key_by_key(root, predict):
+    other = replace(SPEC, config={**CONFIG, "hop_length": 64, "top_db": None}, version=2)
+    make_store(root / "stores", other, clips())
+    ended = predict()
+    assert ended.code == 4
+    for line in ("config.hop_length: 128, now 64", "config.top_db: 80.0, now null",
+                 "version: 1, now 2"):
+        assert f"\n  {line}\n" in ended.err
+    assert "n_fft" not in ended.err
+    assert not list((root / "runs").rglob("test.npz"))
+
+
+def test_clips_that_the_store_lacks_are_listed_and_the_others_scored(root, predict):
+    make_store(root / "stores", SPEC, {k: v for k, v in clips().items() if k != TEST[1]})
+    ended = predict()
+    assert ended.code == 0
+    assert f"lacks 1 test clips, which get no scores: {TEST[1]}" in ended.err
+    scores = load(root / "runs" / "tiny" / "fold-0" / "test.npz", made_by="predict")
+    assert scores.clip_ids == (TEST[0], TEST[2], TEST[3])
+
+
+def test_no_test_clip_at_all(root, predict):
+    make_store(root / "stores", SPEC, {k: v for k, v in clips().items() if k not in TEST})
+    ended = predict()
+    assert ended.code == 2
+    assert "has none of the 4 test clips" in ended.err
+    write_labels(root / "prepared", [Label("00.wav", CLASSES[:1], "curated", 0, "")])
+    assert "labels.csv has no test clips" in predict().err
+
+
+def test_other_classes_than_the_runs(root, predict):
+    write_labels(root / "prepared", [Label(c, (), "test", None, "") for c in TEST])
+    write_dataset(root / "prepared", Dataset(root, "csv", ("Bark", "Meow", "Snow"), "multi"))
+    ended = predict()
+    assert ended.code == 2
+    assert "Rain, Snow" in ended.err
+
+
+def test_what_is_no_run(root, predict, call_stage):
+    ended = call_stage("predict", "--run", "tinny", *where(root))
+    assert ended.code == 2
+    assert "did you mean tiny?" in ended.err
+    path = root / "runs" / "tiny" / "run.json"
+    made = json.loads(path.read_text())
+    path.write_text(json.dumps({**made, "fingerprint": "0"}))
+    assert predict().code == 4
+    path.write_text(json.dumps({**made, "kind": "ensemble", "members": ["a", "b"]}))
+    ended = predict()
+    assert ended.code == 2
+    assert "name one of its members: a, b" in ended.err
+
+
+def test_a_model_that_is_missing_damaged_or_of_another_shape(root, predict):
+    path = root / "runs" / "tiny" / "fold-1" / "model.keras"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    ended = predict()
+    assert ended.code == 4
+    assert "fold-1/model.keras: not a sound model" in ended.err
+    path.unlink()
+    assert predict().code == 2
+    model = keras.Sequential([keras.Input((8, 16)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.save(path)
+    ended = predict()
+    assert ended.code == 4
+    assert "gives (2,)" in ended.err
+
+
+def test_a_model_with_code_in_it_is_not_run(root, predict):
+    inputs = keras.Input((8, 16))
+    x = keras.layers.Lambda(lambda x: x * 2)(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, keras.layers.Dense(3)(x)).save(
+        root / "runs" / "tiny" / "fold-0" / "model.keras"
+    )
+    ended = predict()
+    assert ended.code == 4
+    assert "not a sound model" in ended.err
+
+
+def test_the_mean_by_clip_by_hand():
+    crops = Crops(np.array([4, 4, 4, 2, 7, 7]), np.zeros(6, np.int64))
+    values = np.array([1, 2, 6, 5, 0, 1])
+    np.testing.assert_array_equal(mean_by_clip(values, crops), [3, 5, 0.5])
+    np.testing.assert_array_equal(
+        mean_by_clip(np.stack([values, -values], axis=1), crops), [[3, -3], [5, -5], [0.5, -0.5]]
+    )
+
+
+def test_every_clip_has_its_own_mean_even_next_to_its_equal(trained):
+    store = open_store(trained / "stores" / "logmel.h5")
+    source = open_source(store, TEST, n_frames=8, pad="silence", budget=0)
+    crops = covering_crops(source.length, np.arange(4), 8)
+    np.testing.assert_array_equal(mean_by_clip(crops.row, crops), np.arange(4))
+
+
+def test_as_a_command_it_is_quiet(root, run_stage):
+    ended = run_stage("predict", "--run", "tiny", *where(root))
+    assert ended.code == 0
+    assert ended.err == ""

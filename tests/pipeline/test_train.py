@@ -1,0 +1,622 @@
+"""Training on a tiny store of random features, mostly in this process; killed ones in their own."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import checkpoints, fitting, runs
+from pipeline.clips import Dataset, Label, read_labels, write_dataset, write_labels
+from pipeline.epochs import EpochDisplay
+from pipeline.errors import StoreError
+from pipeline.filling import Filling, Finished
+from pipeline.layout import ClipWriter, Contents, Excluded, FeatureSpec
+from pipeline.metrics import lwlrap
+from pipeline.moments import moments_of
+from pipeline.recipes import FoldTask, Recipe
+from pipeline.scores import load, load_run
+from pipeline.store import open_store
+from pipeline.training import best_epoch, is_over, make_model
+
+CLASSES = ("Bark", "Meow", "Rain")
+N_CLIPS = 24
+WIDTH = 6
+SPEC = FeatureSpec(
+    "mfcc", 1, "float32", WIDTH, "dB",
+    {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "fmin": 0.0, "fmax": None,
+     "top_db": 80.0},
+)
+WAVES = FeatureSpec("waveform", 1, "int16", 0, "full scale", {"sr": 8000})
+# 8 frames; dummy2d trains in no time.
+TINY = ("--model", "dummy2d", "--seconds", 0.1125, "--epochs", 2, "--batch-size", 8)
+
+
+def make_store(folder, spec, arrays, excluded=()):
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = Contents(tuple(arrays), tuple(map(len, arrays.values())), tuple(excluded))
+    filling = Filling(folder, spec, contents)
+    for i, a in enumerate(arrays.values()):
+        with ClipWriter(filling.places, spec, i, filling.start(i), len(a)) as writer:
+            writer.write(a)
+            writer.finish("0" * 64, (0, len(a)), moments_of(a, spec.scale))
+        filling.record(Finished(i, 0, 0, "0" * 64))
+    return open_store(filling.seal())
+
+
+class World:
+    """A prepared folder, stores of random features, and a folder for runs."""
+
+    def __init__(self, root):
+        self.root = root
+        self.data, self.stores, self.runs = root / "prepared", root / "stores", root / "runs"
+        rng = np.random.default_rng(0)
+        self.labels, self.frames, self.waves = [], {}, {}
+        for i in range(N_CLIPS + 6):
+            clip_id = f"{i:02}.wav"
+            names = tuple(CLASSES[k] for k in ([i % 3] if i % 5 else [i % 3, (i + 1) % 3]))
+            split = "curated" if i < N_CLIPS else ("noisy" if i < N_CLIPS + 3 else "test")
+            fold = i % 2 if split == "curated" else None
+            self.labels.append(Label(clip_id, names, split, fold, ""))
+            # The class shows in its own coefficient; from shorter than a crop to three of them.
+            frames = rng.normal(size=(4 + i % 20, WIDTH))
+            for name in names:
+                frames[:, CLASSES.index(name)] += 3
+            self.frames[clip_id] = (frames * 10 - 20).astype(np.float32)
+            self.waves[clip_id] = rng.integers(-9999, 9999, 1700 + 10 * i).astype(np.int16)
+
+    def write(self):
+        self.data.mkdir()
+        write_labels(self.data, self.labels)
+        write_dataset(self.data, Dataset(self.root, "csv", CLASSES, "multi"))
+        make_store(self.stores, SPEC, self.frames)
+        make_store(self.stores, WAVES, self.waves)
+        return self
+
+    @property
+    def where(self):
+        return "--data", self.data, "--stores", self.stores, "--folder", self.runs
+
+    def relabel(self, change):
+        """Rewrite labels.csv with every row changed, or left out."""
+        write_labels(self.data, [y for x in read_labels(self.data) if (y := change(x))])
+
+    def truth_of(self, scores):
+        labels = {x.clip_id: x.labels for x in read_labels(self.data)}
+        return np.array([[c in labels[i] for c in CLASSES] for i in scores.clip_ids])
+
+    def bytes_of(self, run, name):
+        """A file of every fold, by fold and name."""
+        return {f"{p.parent.name}/{p.name}": p.read_bytes()
+                for p in sorted(self.runs.glob(f"{run}/*/{name}"))}
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path).write()
+
+
+@pytest.fixture
+def train(call_stage, tmp_path):
+    """Train with small settings in this process."""
+    where = World(tmp_path).where
+    return lambda *flags: call_stage("train", "--features", "mfcc", *where, *TINY, *flags)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, call_stage):
+    """A world with a finished run, not to be changed; and how the training ended."""
+    world = World(tmp_path_factory.mktemp("trained")).write()
+    return world, call_stage("train", "--features", "mfcc", *world.where, *TINY)
+
+
+@pytest.fixture
+def done(trained, tmp_path):
+    """A world of one's own with a finished run."""
+    shutil.copytree(trained[0].root, tmp_path, dirs_exist_ok=True)
+    return World(tmp_path)
+
+
+def read_history(folder):
+    with open(folder / "history.csv", newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def recipe(**other):
+    return Recipe(**{
+        "features": "mfcc", "model": "dummy2d", "labels": "multi", "noisy": False, "seconds": 0.1,
+        "pad": "silence", "normalization": "standardize", "batch_size": 8, "epochs": 10,
+        "learning_rate": 0.1, "patience": 3, "monitor": "loss", "seed": 0,
+        "mixed_precision": False, **other,
+    })
+
+
+# ---- what a run leaves
+
+
+def test_a_run_has_a_model_scores_and_a_history_a_fold(trained):
+    world, ended = trained
+    assert ended.code == 0, ended.err
+    run = world.runs / "mfcc"
+    made = json.loads((run / "run.json").read_text())
+    assert made["kind"] == "train"
+    assert made["fingerprint"] == SPEC.fingerprint
+    assert made["feature"]["config"] == SPEC.config
+    assert (made["classes"], made["folds"], made["label_mode"]) == (list(CLASSES), [0, 1], "multi")
+    assert (made["seed"], made["settings"]["epochs"]) == (0, 2)
+    for fold in (0, 1):
+        folder = run / f"fold-{fold}"
+        assert sorted(p.name for p in folder.iterdir()) == [
+            "fold.json", "history.csv", "logs", "model.keras", "oof.npz"
+        ]
+        oof = load(folder / "oof.npz", made_by="train")
+        assert oof.classes == CLASSES
+        assert oof.clip_ids == tuple(f"{i:02}.wav" for i in range(fold, N_CLIPS, 2))
+        rows = read_history(folder)
+        assert [row["epoch"] for row in rows] == [1, 2]
+        assert list(rows[0]) == ["epoch", "loss", "lwlrap", "val_loss", "val_lwlrap"]
+        assert f"  1/2 {rows[0]['loss']:12.4f} {rows[0]['lwlrap']:12.4f}" in ended.out
+    assert "* best" in ended.out
+    oof, tests = load_run(world.runs, "mfcc")
+    assert len(oof.clip_ids) == N_CLIPS
+    assert tests == []
+    assert f"out-of-fold lwlrap {lwlrap(world.truth_of(oof), oof.values):.4f}" in ended.out
+
+
+def test_tensorboard_gets_what_the_history_has(trained):
+    folder = trained[0].runs / "mfcc" / "fold-0"
+    found = {}
+    for part in ("train", "validation"):
+        (path,) = (folder / "logs" / part).iterdir()
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                assert value.metadata.plugin_data.plugin_name == "scalars"
+                name = ("val_" if part == "validation" else "") + value.tag.removeprefix("epoch_")
+                found[event.step, name] = float(tf.make_ndarray(value.tensor))
+    for row in read_history(folder):
+        for name, value in row.items():
+            if name != "epoch":
+                assert found.pop((int(row["epoch"]), name)) == pytest.approx(value, rel=1e-6)
+    assert not found
+
+
+def covering(frames, n):
+    """Evenly spaced crops of a clip that is no shorter than one."""
+    k = -(-len(frames) // n)
+    starts = [j * (len(frames) - n) // max(k - 1, 1) for j in range(k)]
+    return np.stack([frames[s:s + n] for s in starts])
+
+
+def test_scores_and_loss_are_means_over_crops_that_cover_the_clip(world, train):
+    # Clips of a crop or more, so that nothing is padded.
+    world.relabel(lambda x: x if len(world.frames[x.clip_id]) >= 8 else None)
+    assert train("--fold", 1).code == 0
+    folder = world.runs / "mfcc" / "fold-1"
+    model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+    oof = load(folder / "oof.npz", made_by="train")
+    truth = world.truth_of(oof).astype(float)
+    losses, scores = [], []
+    for clip_id, true in zip(oof.clip_ids, truth, strict=True):
+        p = model(covering(world.frames[clip_id], 8)).numpy().astype(float)
+        scores.append(p.mean(axis=0))
+        losses.append(-np.mean(true * np.log(p) + (1 - true) * np.log(1 - p)))
+    np.testing.assert_allclose(oof.values, scores, atol=1e-6)
+    best = min(read_history(folder), key=lambda row: row["val_loss"])
+    assert best["val_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert best["val_lwlrap"] == pytest.approx(lwlrap(truth, oof.values))
+
+
+def test_mean_and_variance_are_of_the_training_clips_alone(world, train):
+    # Were one validation frame among them, the mean would be far off.
+    world.frames = {k: f + 1e6 * (int(k[:2]) % 2 == 0) for k, f in world.frames.items()}
+    make_store(world.stores, SPEC, world.frames)
+    assert train("--fold", 0).code == 0
+    model = keras.saving.load_model(world.runs / "mfcc" / "fold-0" / "model.keras")
+    layer = model.get_layer("standardize")
+    frames = np.concatenate([world.frames[f"{i:02}.wav"] for i in range(1, N_CLIPS, 2)])
+    np.testing.assert_allclose(np.ravel(layer.mean), frames.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(np.ravel(layer.variance), frames.var(axis=0), rtol=1e-4)
+
+
+def test_it_learns(world, train):
+    assert train("--fold", 0, "--epochs", 30, "--learning-rate", 0.1, "--patience", 30).code == 0
+    first, *_, last = read_history(world.runs / "mfcc" / "fold-0")
+    assert last["loss"] < first["loss"]
+    assert last["val_loss"] < first["val_loss"]
+
+
+def test_noisy_clips_train_in_every_fold_and_validate_in_none(trained, world, train):
+    assert "fold 0: 12 training clips, 12 validation clips" in trained[1].out
+    ended = train("--noisy")
+    assert "fold 0: 15 training clips, 12 validation clips" in ended.out
+    assert "fold 1: 15 training clips, 12 validation clips" in ended.out
+    assert set(load_run(world.runs, "mfcc")[0].clip_ids) == {f"{i:02}.wav" for i in range(N_CLIPS)}
+
+
+def test_one_label_a_clip(world, train):
+    world.relabel(lambda x: replace(x, labels=("Bark",)) if x.labels == ("Rain",) else x)
+    ended = train("--labels", "single", "--fold", 0)
+    assert ended.code == 0, ended.err
+    assert "5 clips with several labels are left out" in ended.out
+    oof, _ = load_run(world.runs, "mfcc")
+    several = {x.clip_id for x in read_labels(world.data) if len(x.labels) > 1}
+    assert not several & set(oof.clip_ids)
+    # No clip is Rain alone any more; it keeps its column.
+    assert oof.classes == CLASSES
+    np.testing.assert_allclose(oof.values.sum(axis=1), 1, atol=1e-6)
+    assert {"accuracy", "val_accuracy"} < set(read_history(world.runs / "mfcc" / "fold-0")[0])
+
+
+# ---- seeds
+
+
+def test_a_seed_gives_the_same_scores_and_another_gives_others(done, train):
+    # The fold is trained alone here, and was trained after another one there.
+    for run, seed in (("same", 0), ("other", 1)):
+        assert train("--run", run, "--seed", seed, "--fold", 1).code == 0
+    first, same, other = (
+        done.bytes_of(run, "oof.npz")["fold-1/oof.npz"] for run in ("mfcc", "same", "other")
+    )
+    assert first == same
+    assert first != other
+
+
+def test_every_epoch_has_every_training_clip_in_another_order_and_other_crops(
+    world, train, monkeypatch
+):
+    made, random_crops = [], fitting.random_crops
+
+    def drawn(*args):
+        made.append(random_crops(*args))
+        return made[-1]
+
+    monkeypatch.setattr(fitting, "random_crops", drawn)
+    train("--fold", 0, "--epochs", 3)
+    orders = [crops.row.tolist() for crops in made]
+    assert [sorted(order) for order in orders] == [list(range(12))] * 3
+    firsts = [crops.first[np.argsort(crops.row)].tolist() for crops in made]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert firsts[0] != firsts[1] != firsts[2] != firsts[0]
+
+
+@pytest.mark.slow
+def test_folds_side_by_side_are_as_good(done, run_stage):
+    ended = run_stage("train", "--features", "mfcc", *done.where, *TINY, "--run", "two",
+                      "--jobs", 2)
+    assert ended.code == 0, ended.err
+    one, two = (load_run(done.runs, run)[0] for run in ("mfcc", "two"))
+    assert one.clip_ids == two.clip_ids
+    # Another number of threads may sum in another order.
+    np.testing.assert_allclose(one.values, two.values, atol=1e-5)
+
+
+# ---- stopped and gone on
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def kill_after(monkeypatch):
+    """Make trainings end as if killed after an epoch."""
+    def kill(epoch):
+        def row(self, values, seconds, *, best):
+            if values["epoch"] == epoch:
+                raise Killed
+
+        monkeypatch.setattr(EpochDisplay, "row", row)
+
+    yield kill
+    monkeypatch.undo()
+
+
+DROPOUT = ("--features", "waveform", "--model", "conv1d", "--seconds", 0.203, "--fold", 0,
+           "--epochs", 4, "--patience", 4, "--batch-size", 6)
+
+
+@pytest.mark.parametrize(("flags", "epochs"), [
+    (DROPOUT, (1, 3)),
+    (("--mixed-precision", "--fold", 1, "--epochs", 4), (2,)),  # and Adam's wrapper
+])
+def test_going_on_gives_what_never_stopping_gives(
+    world, train, kill_after, monkeypatch, flags, epochs
+):
+    # Dropout, moving averages and Adam's moments must all come back, each to the bit.
+    assert train(*flags, "--run", "whole").code == 0
+    for epoch in epochs:
+        kill_after(epoch)
+        with pytest.raises(Killed):
+            train(*flags, "--run", "killed")
+        monkeypatch.undo()
+        assert not (world.runs / "killed" / "run.json").exists()
+    ended = train(*flags, "--run", "killed", "--resume")
+    assert f"goes on after epoch {epochs[-1]}" in ended.out
+    for name in ("oof.npz", "history.csv"):
+        assert world.bytes_of("killed", name) == world.bytes_of("whole", name)
+    assert not world.bytes_of("killed", "training.npz")
+
+
+def test_kill_minus_nine_and_the_same_command_again(world, run_stage, stage_command):
+    flags = ("--features", "mfcc", *world.where, *TINY, "--fold", 0, "--epochs", 60,
+             "--patience", 60)
+    process = subprocess.Popen(
+        stage_command("train", *flags), env=stage_command.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    folder = world.runs / "mfcc" / "fold-0"
+    try:
+        deadline = time.monotonic() + 60
+        while not (folder / "history.csv").exists() or len(read_history(folder)) < 3:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert json.loads((folder / "fold.json").read_text())["finished"] is False
+    before = read_history(folder)
+    ended = run_stage("train", *flags)
+    assert ended.code == 0, ended.err
+    # The state is written before the history.
+    assert (f"goes on after epoch {len(before)}" in ended.out
+            or f"goes on after epoch {len(before) + 1}" in ended.out)
+    assert ended.err == ""  # TensorFlow has nothing to say either
+    rows = read_history(folder)
+    assert rows[:len(before)] == before
+    assert [row["epoch"] for row in rows] == list(range(1, 61))
+
+
+def test_a_damaged_state_is_an_error_that_says_what_to_do(world, train, kill_after, monkeypatch):
+    kill_after(1)
+    with pytest.raises(Killed):
+        train("--fold", 0)
+    monkeypatch.undo()
+    path = world.runs / "mfcc" / "fold-0" / "training.npz"
+    path.write_bytes(path.read_bytes()[:-300])
+    ended = train("--fold", 0)
+    assert ended.code == StoreError.exit_code
+    assert "Delete it to train this fold anew" in ended.err
+    path.unlink()
+    assert train("--fold", 0).code == 0
+
+
+def test_a_state_of_another_model_is_refused(tmp_path):
+    models = []
+    for units in (2, 3):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units)])
+        model.compile("adam", "mse")
+        models.append(model)
+    checkpoints.save(tmp_path / "x.npz", models[0], [{"epoch": 1, "loss": 0.5}])
+    assert checkpoints.restore(tmp_path / "x.npz", models[0]) == [{"epoch": 1, "loss": 0.5}]
+    with pytest.raises(StoreError, match="another model"):
+        checkpoints.restore(tmp_path / "x.npz", models[1])
+
+
+def test_what_is_done_is_not_done_again(done, train):
+    run = done.runs / "mfcc"
+    shutil.rmtree(run / "fold-0")
+    kept = done.bytes_of("mfcc", "*.*")
+    ended = train()
+    assert "fold 0: " in ended.out
+    assert "fold 1: " not in ended.out
+    assert json.loads((run / "run.json").read_text())["folds"] == [0, 1]
+    times = {p: p.stat().st_mtime_ns for p in run.rglob("fold-*/*.*")}
+    for resume in ((), ("--resume",)):
+        ended = train(*resume)
+        assert "nothing to do" in ended.out
+        assert "out-of-fold lwlrap" in ended.out
+    assert {p: p.stat().st_mtime_ns for p in run.rglob("fold-*/*.*")} == times
+    assert kept.items() <= done.bytes_of("mfcc", "*.*").items()
+
+
+def test_run_json_names_the_folds_that_are_done(done, train):
+    shutil.rmtree(done.runs / "mfcc" / "fold-0")
+    assert "nothing to do" in train("--fold", 1).out
+    assert json.loads((done.runs / "mfcc" / "run.json").read_text())["folds"] == [1]
+
+
+@pytest.mark.parametrize("change", [
+    lambda world: ("--epochs", 3),
+    lambda world: ("--seed", 5),
+    lambda world: world.relabel(lambda x: replace(x, labels=("Rain",))) or (),
+    lambda world: make_store(world.stores, SPEC, {k: f + 1 for k, f in world.frames.items()})
+    and (),
+    lambda world: make_store(world.stores, replace(SPEC, version=2), world.frames) and (),
+], ids=["epochs", "seed", "labels", "audio", "feature"])
+def test_anything_that_changes_scores_trains_anew_and_resume_refuses_to(done, train, change):
+    (done.runs / "mfcc" / "fold-0" / "test.npz").write_bytes(b"of the old model")
+    before = done.bytes_of("mfcc", "*.*")
+    flags = (*change(done), "--fold", 0)
+    ended = train(*flags, "--resume")
+    assert ended.code == 2
+    assert ", now " in ended.err or "clips: other clips, labels, folds or audio" in ended.err
+    assert done.bytes_of("mfcc", "*.*") == before
+    ended = train(*flags)
+    assert ended.code == 0, ended.err
+    assert "begun with other settings, fold 0:" in ended.out
+    after = done.bytes_of("mfcc", "*.*")
+    assert "fold-0/test.npz" not in after
+    assert after["fold-0/model.keras"] != before["fold-0/model.keras"]
+    # The other fold is of the old settings still, so it is no part of the run.
+    assert after["fold-1/model.keras"] == before["fold-1/model.keras"]
+    assert json.loads((done.runs / "mfcc" / "run.json").read_text())["folds"] == [0]
+
+
+def test_a_half_replaced_run_is_no_run(done, train, kill_after):
+    kill_after(1)
+    with pytest.raises(Killed):
+        train("--seed", 5)
+    assert not (done.runs / "mfcc" / "run.json").exists()
+
+
+# ---- when to stop
+
+
+def rows_of(*losses):
+    return [{"epoch": i, "val_loss": x, "val_lwlrap": 1 - x} for i, x in enumerate(losses, 1)]
+
+
+@pytest.mark.parametrize("monitor", ["loss", "lwlrap"])
+def test_the_best_epoch_is_the_first_of_the_best(monitor):
+    assert best_epoch([], monitor) == 0
+    assert best_epoch(rows_of(0.5, 0.25, 0.25, 0.75), monitor) == 2
+
+
+@pytest.mark.parametrize("monitor", ["loss", "lwlrap"])
+def test_patience(monitor):
+    asked = recipe(monitor=monitor, patience=2, epochs=5)
+    assert not is_over([], asked)
+    assert not is_over(rows_of(0.5), asked)
+    assert not is_over(rows_of(0.5, 0.75), asked)
+    assert is_over(rows_of(0.5, 0.75, 0.5), asked)
+    assert not is_over(rows_of(0.5, 0.75, 0.25, 0.3), asked)
+    assert is_over(rows_of(0.5, 0.4, 0.3, 0.2, 0.1), asked)
+
+
+def test_early_stopping_keeps_the_best_model(world, train):
+    # Steps that large overshoot: the loss is best early on.
+    assert train("--fold", 0, "--epochs", 20, "--patience", 2, "--learning-rate", 30).code == 0
+    folder = world.runs / "mfcc" / "fold-0"
+    rows = read_history(folder)
+    assert len(rows) < 20
+    best = min(rows, key=lambda row: row["val_loss"])
+    assert len(rows) == best["epoch"] + 2
+    oof = load(folder / "oof.npz", made_by="train")
+    assert lwlrap(world.truth_of(oof), oof.values) == pytest.approx(best["val_lwlrap"])
+
+
+def test_a_training_that_diverges_stops_and_says_so(world, train):
+    ended = train("--learning-rate", 1e38, "--epochs", 5)
+    assert ended.code == 1
+    assert "fold 0, epoch " in ended.err
+    assert "not a finite number" in ended.err
+    assert "lower --learning-rate than 1e+38" in ended.err
+
+
+# ---- what is wrong with the input
+
+
+def test_no_store(world, train):
+    (world.stores / "mfcc.h5").unlink()
+    ended = train()
+    assert ended.code == 2
+    assert "Make it with: python -m pipeline.extract" in ended.err
+
+
+def test_clips_that_the_store_lacks_are_listed(world, train):
+    for clip_id in ("03.wav", "07.wav", "25.wav", "28.wav"):
+        del world.frames[clip_id]
+    make_store(world.stores, SPEC, world.frames)
+    ended = train()
+    assert ended.code == 2
+    # Neither the noisy clip nor the test clip: they do not train.
+    assert "lacks 2 clips of labels.csv: 03.wav, 07.wav." in ended.err
+    assert "lacks 3 clips of labels.csv: 03.wav, 07.wav, 25.wav." in train("--noisy").err
+
+
+def test_clips_that_were_left_out_as_bad_are_only_noted(world, train):
+    del world.frames["03.wav"]
+    make_store(world.stores, SPEC, world.frames, [Excluded("03.wav", "truncated", "0" * 64)])
+    ended = train("--fold", 1)
+    assert ended.code == 0, ended.err
+    assert "1 bad clips were left out" in ended.out
+    assert "03.wav" not in load_run(world.runs, "mfcc")[0].clip_ids
+
+
+@pytest.mark.parametrize(("flags", "said"), [
+    (("--fold", 2), "--fold is 2; there are 0, 1"),
+    (("--model", "conv2d"), "conv2d needs at least 16 frames, not 8"),
+    (("--model", "conv2"), "did you mean conv2d?"),
+    (("--model", "conv1d"), "conv1d takes (samples,)"),
+    (("--run", "a/b"), "needs the name of a folder"),
+    (("--jobs", 0), "--jobs is 0"),
+    (("--resume", "--run", "new"), "nothing to resume"),
+])
+def test_what_cannot_be_trained_is_said_and_nothing_is_touched(done, train, flags, said):
+    before = {p: p.read_bytes() for p in done.runs.rglob("*") if p.is_file()}
+    ended = train(*flags)
+    assert ended.code == 2
+    assert said in ended.err
+    assert {p: p.read_bytes() for p in done.runs.rglob("*") if p.is_file()} == before
+
+
+def test_one_class_is_nothing_to_tell_apart_and_no_folds_nothing_to_hold_against(world, train):
+    write_dataset(world.data, Dataset(world.root, "csv", CLASSES[:1], "multi"))
+    write_labels(world.data, [Label("00.wav", CLASSES[:1], "noisy", None, "")])
+    ended = train()
+    assert ended.code == 2
+    assert "has 1 class; needs two at least" in ended.err
+    assert "no curated clips" in ended.err
+
+
+def test_an_ensemble_is_not_overwritten(world, train):
+    folder = world.runs / "mfcc"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"kind": "ensemble"}')
+    ended = train()
+    assert ended.code == 2
+    assert "is an ensemble" in ended.err
+
+
+def test_the_first_model_is_a_matter_of_seed_and_fold(world):
+    store = open_store(world.stores / "mfcc.h5")
+    labels = tuple(x for x in read_labels(world.data) if x.split == "curated")
+
+    def weights(seed, fold):
+        task = FoldTask(recipe(seed=seed), {}, fold, Path("x"), Path("y"), CLASSES, labels, labels,
+                        1)
+        return make_model(task, store).get_weights()[-2].tobytes()
+
+    assert weights(0, 0) == weights(0, 0)
+    assert len({weights(0, 0), weights(0, 1), weights(1, 0)}) == 3
+
+
+def test_differences_name_every_key():
+    old = {"epochs": 2, "feature": {"config": {"sr": 8000, "n_fft": 256}}, "clips": "a"}
+    new = {"epochs": 3, "feature": {"config": {"sr": 16000, "n_fft": 256}}, "clips": "b"}
+    assert runs.differences(old, new) == [
+        "clips: other clips, labels, folds or audio", "epochs: 2, now 3",
+        "feature.config.sr: 8000, now 16000",
+    ]
+
+
+# ---- the process
+
+
+def test_training_loads_no_decoder_and_is_quiet(world, stage_command):
+    code = (
+        "import sys\n"
+        "from pipeline.settings import parse\n"
+        "from pipeline import train\n"
+        "train.run(parse('train', train.Settings, '', sys.argv[1:]))\n"
+        "assert 'tensorflow' in sys.modules\n"
+        "print([m for m in ('librosa', 'soundfile', 'soxr', 'audioread') if m in sys.modules])\n"
+    )
+    flags = stage_command("train", "--features", "mfcc", *world.where, *TINY, "--fold", 0)[3:]
+    done = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True,
+                          env=stage_command.environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stderr == ""
+
+
+def test_without_tensorflow_it_says_how_to_get_it(world, run_stage, tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('none here')")
+    path = os.pathsep.join([str(tmp_path), str(Path(runs.__file__).parents[1])])
+    ended = run_stage("train", "--features", "mfcc", *world.where, *TINY,
+                      env={"PYTHONPATH": path})
+    assert ended.code == 2
+    assert "pip install '.[train]'" in ended.err
+    assert "Traceback" not in ended.err
