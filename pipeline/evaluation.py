@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from pipeline import metrics
 from pipeline.errors import StoreError, UsageError
-from pipeline.scores import Scores, listed, select, whole_or_not
+from pipeline.scores import Scores, fold_folder, listed, select, whole_or_not
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -236,7 +236,7 @@ def read_histories(run: Path, folds: Sequence[int]) -> pd.DataFrame:
 
     parts = []
     for fold in folds:
-        path = run / f"fold-{fold}" / "history.csv"
+        path = fold_folder(run, fold) / "history.csv"
         try:
             part = pd.read_csv(path)
         except FileNotFoundError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -279,8 +279,7 @@ def _run(
     results = imap(worker, tasks, jobs=request.jobs, backend=request.backend)
     # Closed at once when the run is stopped, for that ends the workers.
     with ClipProgress(len(todo), total) as progress, closing(results):
-        for done in (each for batch in results for each in batch):
-            progress.update(done.seconds, bad=done.problem is not None)
+        for done in _shown(results, progress):
             clip_id = clips[done.index].clip_id
             sources[clip_id] = Source(clip_id, done.size, done.mtime_ns, done.digest)
             if done.problem:
@@ -297,6 +296,13 @@ def _run(
     for filling in fillings.values():
         filling.close()
     return sorted(failed, key=lambda done: done.index)
+
+
+def _shown(batches: Iterable[list[Done]], progress: ClipProgress) -> Iterator[Done]:
+    for batch in batches:
+        bad = sum(done.problem is not None for done in batch)
+        progress.update(len(batch), sum(done.seconds for done in batch), bad=bad)
+        yield from batch
 
 
 def _seconds(clip: Clip) -> float:

@@ -20,6 +20,7 @@ from pipeline.layout import (
     FeatureSpec,
     Places,
     as_bytes,
+    check_room,
     pwrite_all,
     read_row,
     row_bytes,
@@ -73,6 +74,7 @@ class Filling:
         self.journal.unlink(missing_ok=True)
         # A new inode: a worker of a run that was killed may still write into the old one.
         self.partial.unlink(missing_ok=True)
+        check_room(self.partial, self.spec, self.contents)
         allocate(self.partial, self.spec, self.contents)
         self._store = open_store(self.partial)
         self.journal.touch()

@@ -33,6 +33,10 @@ TABLES: dict[str, tuple[str, int | None]] = {
 }
 
 
+# What HDF5 writes besides the clips' ids, starts and lengths is less than this.
+_HEADERS = 32_768
+
+
 @dataclass(frozen=True)
 class FeatureSpec:
     """What a store holds, told apart by everything that changes a value in it.
@@ -169,6 +173,29 @@ def row_bytes(name: str, spec: FeatureSpec) -> int:
     dtype, many = TABLES[name]
     values = 1 if many is None else many or max(1, spec.width)
     return np.dtype(dtype).itemsize * values
+
+
+def check_room(path: Path, spec: FeatureSpec, contents: Contents) -> None:
+    """Make a file of a store's size, so that HDF5 need not find out that there is no room for it.
+
+    It would tell in a page of text, or crash. The frames are not written: their disk blocks are
+    known to be missing only when workers write them.
+
+    Raises
+    ------
+    OSError
+        With the path: no space left, or over a quota or a limit on the size of files.
+    """
+    n = len(contents.clip_ids)
+    names = [*contents.clip_ids, *(e.clip_id for e in contents.excluded)]
+    by_hdf5 = _HEADERS + len(names) * (96 + max(len(name.encode()) for name in names))
+    rows = n * sum(row_bytes(name, spec) for name in TABLES)
+    try:
+        with open(path, "wb") as file:
+            file.write(bytes(by_hdf5))
+            file.truncate(by_hdf5 + rows + sum(contents.lengths) * spec.frame_bytes)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 class ClipWriter:

@@ -64,7 +64,7 @@ def imap(
             with _starting_workers() if backend == "loky" else nullcontext():
                 results = parallel(joblib.delayed(function)(task) for task in tasks)
             # Not `yield from`, which would close them before the warning is switched off.
-            for result in results:
+            for result in results:  # noqa: UP028
                 yield result
         except TerminatedWorkerError:
             raise PipelineError(
@@ -140,7 +140,8 @@ def _configured(backend: str, jobs: int) -> AbstractContextManager[Any]:
 @contextmanager
 def _dask(distributed: Any, jobs: int) -> Iterator[None]:
     local = {"n_workers": worker_count(jobs), "threads_per_worker": 1}
-    client = distributed.Client(**({} if os.environ.get("DASK_SCHEDULER_ADDRESS") else local))
+    with _starting_workers():
+        client = distributed.Client(**({} if os.environ.get("DASK_SCHEDULER_ADDRESS") else local))
     # Closed however the run ends, and the cluster with it if it was started here.
     with client, joblib.parallel_config(backend="dask"):
         yield

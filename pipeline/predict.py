@@ -2,7 +2,7 @@
 
   python -m pipeline.predict --run mfcc
 
-Writes RUNS/NAME/fold-K/test.npz: for each test clip that the store has, the mean of the model's
+Writes RUNS/NAME/test/K.npz: for each test clip that the store has, the mean of the model's
 scores over crops that cover the whole clip. A store that was extracted with other settings than
 the run was trained from is refused, with the differences.
 
@@ -62,10 +62,11 @@ def run(settings: Settings) -> None:
             folder, crop_shape=source.crop_shape, n_classes=len(trained.classes)
         )
         values = crop_scores(model, source, crops, trained.recipe.batch_size)
-        scores.save(folder / runs.TEST, scores.Scores(
+        path = scores.test_path(trained.folder, fold)
+        scores.save(path, scores.Scores(
             tuple(clip_ids), trained.classes, mean_by_clip(values, crops)
         ))
-        print(f"  fold {fold}: {folder / runs.TEST}", flush=True)
+        print(f"  fold {fold}: {path}", flush=True)
 
 
 def test_clips(data: Path, trained: TrainedRun, store: Store) -> list[str]:

@@ -41,9 +41,9 @@ class ClipProgress:
     ) -> None:
         self._bar.close()
 
-    def update(self, seconds: float, bad: bool) -> None:
-        """One more clip, of so much audio."""
-        self._done += 1
+    def update(self, clips: int, seconds: float, bad: int) -> None:
+        """Some more clips, of so much audio, so many of them bad."""
+        self._done += clips
         self._bad += bad
         self._audio += seconds
         if not self._bar.disable:

@@ -59,7 +59,7 @@ class FoldTask:
         What the fold is recorded under, see :mod:`pipeline.runs`.
     fold : int
     folder : Path
-        RUNS/NAME/fold-K.
+        RUNS/NAME/folds/K.
     store : Path
     classes : tuple of str
     training, validation : tuple of Label

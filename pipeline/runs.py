@@ -3,13 +3,13 @@
 ::
 
     RUNS/NAME/run.json               "kind": "train": feature, classes, settings, finished folds
-    RUNS/NAME/fold-K/fold.json       what fold K is trained with, and how it went once it is done
-    RUNS/NAME/fold-K/training.npz    the state after the last epoch, while it is not
-    RUNS/NAME/fold-K/model.keras     the best epoch's model
-    RUNS/NAME/fold-K/oof.npz         its scores on the fold's validation clips
-    RUNS/NAME/fold-K/test.npz        its scores on the test clips, by predict
-    RUNS/NAME/fold-K/history.csv     a row an epoch
-    RUNS/NAME/fold-K/logs/           the same for TensorBoard
+    RUNS/NAME/folds/K/fold.json       what fold K is trained with, and how it went once it is done
+    RUNS/NAME/folds/K/training.npz    the state after the last epoch, while it is not
+    RUNS/NAME/folds/K/model.keras     the best epoch's model
+    RUNS/NAME/folds/K/oof.npz         its scores on the fold's validation clips
+    RUNS/NAME/test/K.npz        its scores on the test clips, by predict
+    RUNS/NAME/folds/K/history.csv     a row an epoch
+    RUNS/NAME/folds/K/logs/           the same for TensorBoard
 
 A training's *identity* is everything that decides its scores: the recipe, the feature's
 configuration, the classes, and a digest over clips, labels, folds and the clips' checksums in the
@@ -30,11 +30,11 @@ from pipeline.clips import Label
 from pipeline.errors import StoreError, UsageError
 from pipeline.layout import FeatureSpec
 from pipeline.recipes import Recipe
-from pipeline.scores import read_run, whole_or_not
+from pipeline.scores import fold_folder, read_run, test_path, whole_or_not
 from pipeline.store import Store
 
 RUN, FOLD = "run.json", "fold.json"
-CHECKPOINT, MODEL, OOF, TEST = "training.npz", "model.keras", "oof.npz", "test.npz"
+CHECKPOINT, MODEL, OOF = "training.npz", "model.keras", "oof.npz"
 HISTORY, LOGS = "history.csv", "logs"
 
 # What a training's identity has beyond its recipe.
@@ -67,11 +67,6 @@ class TrainedRun:
     def fold_folder(self, fold: int) -> Path:
         """Where a fold's files are."""
         return fold_folder(self.folder, fold)
-
-
-def fold_folder(run: Path, fold: int) -> Path:
-    """RUNS/NAME/fold-K."""
-    return run / f"fold-{fold}"
 
 
 def identity(
@@ -181,8 +176,9 @@ def begin_fold(run: Path, fold: int, identity: Mapping[str, Any]) -> None:
     folder = fold_folder(run, fold)
     if fold in (_read(run / RUN) or {}).get("folds", ()):
         (run / RUN).unlink()
-    for name in (FOLD, CHECKPOINT, MODEL, OOF, TEST, HISTORY):
+    for name in (FOLD, CHECKPOINT, MODEL, OOF, HISTORY):
         (folder / name).unlink(missing_ok=True)
+    test_path(run, fold).unlink(missing_ok=True)
     shutil.rmtree(folder / LOGS, ignore_errors=True)
     _write(folder / FOLD, {"identity": identity, "finished": False})
 

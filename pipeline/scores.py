@@ -6,8 +6,8 @@ depend on nothing but the scores: ``np.savez`` stamps every member 1980-01-01.
 The folder of all runs::
 
     RUNS/NAME/run.json            what was trained (or "kind": "ensemble")
-    RUNS/NAME/fold-K/oof.npz      fold K's model on fold K's validation clips
-    RUNS/NAME/fold-K/test.npz     fold K's model on the test clips
+    RUNS/NAME/folds/K/oof.npz      fold K's model on fold K's validation clips
+    RUNS/NAME/test/K.npz     fold K's model on the test clips
     RUNS/NAME/oof.npz, test.npz   of an ensemble, which has no folds of its own
 """
 
@@ -267,6 +267,16 @@ def read_run(runs: Path, name: str) -> Run:
     return run
 
 
+def fold_folder(run: Path, fold: int) -> Path:
+    """RUNS/NAME/folds/K: what train leaves of a fold."""
+    return run / "folds" / str(fold)
+
+
+def test_path(run: Path, fold: int) -> Path:
+    """RUNS/NAME/test/K.npz: what predict makes of it."""
+    return run / "test" / f"{fold}.npz"
+
+
 def load_run(runs: Path, name: str) -> tuple[Scores, list[Scores]]:
     """A run's out-of-fold scores, and its test scores fold by fold (one entry for an ensemble).
 
@@ -280,13 +290,14 @@ def load_run(runs: Path, name: str) -> tuple[Scores, list[Scores]]:
         If a file is damaged, or has other classes than run.json.
     """
     run, folder = read_run(runs, name), runs / name
-    parts = [folder / f"fold-{k}" for k in run.folds] or [folder]
+    oof_paths = [fold_folder(folder, k) / "oof.npz" for k in run.folds] or [folder / "oof.npz"]
     maker = "python -m pipeline." + ("train" if run.folds else "ensemble")
-    oof = [(f"{part / 'oof.npz'}", load(part / "oof.npz", made_by=maker)) for part in parts]
+    oof = [(f"{path}", load(path, made_by=maker)) for path in oof_paths]
     tests: list[tuple[str, Scores]] = []
-    if any((part / "test.npz").exists() for part in parts):
+    test_paths = [test_path(folder, k) for k in run.folds] or [folder / "test.npz"]
+    if any(path.exists() for path in test_paths):
         maker = "python -m pipeline." + ("predict" if run.folds else "ensemble")
-        tests = [(f"{part / 'test.npz'}", load(part / "test.npz", made_by=maker)) for part in parts]
+        tests = [(f"{path}", load(path, made_by=maker)) for path in test_paths]
     for path, scores in oof + tests:
         odd = sorted(set(scores.classes) ^ set(run.classes))
         if odd:

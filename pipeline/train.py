@@ -5,7 +5,7 @@
   python -m pipeline.train --features logmel --fold 0 --epochs 3       one fold, to try
   python -m pipeline.train --features logmel --jobs 2                  two folds side by side
 
-Writes RUNS/NAME/run.json, and for each fold K in RUNS/NAME/fold-K/: model.keras (the best epoch's),
+Writes RUNS/NAME/run.json, and for each fold in RUNS/NAME/folds/K/: model.keras (best epoch),
 oof.npz (its scores on the fold's validation clips), history.csv, and logs/ for TensorBoard.
 
 After Ctrl-C, a kill or a loss of power, the same command goes on at the last epoch and ends with
@@ -70,6 +70,7 @@ def run(settings: Settings) -> None:
     from pipeline.filling import store_path
     from pipeline.parallel import imap, worker_count
     from pipeline.recipes import FoldTask, make_recipe
+    from pipeline.scores import fold_folder
     from pipeline.store import open_store
 
     folder = run_folder(settings)
@@ -91,7 +92,7 @@ def run(settings: Settings) -> None:
         print(f"  note: {note}")
     side_by_side = max(1, min(worker_count(settings.jobs), len(left)))
     tasks = [
-        FoldTask(recipe, identity, fold, runs.fold_folder(folder, fold), store.path,
+        FoldTask(recipe, identity, fold, fold_folder(folder, fold), store.path,
                  dataset.classes, *splits[fold], side_by_side=side_by_side)
         for fold in left
     ]

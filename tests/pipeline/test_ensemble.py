@@ -186,10 +186,10 @@ def made_up(tmp_path):
         for k in range(FOLDS):
             rows = [i for i in order if i % FOLDS == k]
             oof = Scores(tuple(clips[i] for i in rows), CLASSES, values[rows].astype(np.float32))
-            save(tmp_path / "runs" / run / f"fold-{k}" / "oof.npz", oof)
+            save(tmp_path / "runs" / run / f"folds/{k}" / "oof.npz", oof)
             test = rng.random((N_TEST, len(CLASSES)), dtype=np.float32)
             names = tuple(f"t{i:02}" for i in range(N_TEST))
-            save(tmp_path / "runs" / run / f"fold-{k}" / "test.npz", Scores(names, CLASSES, test))
+            save(tmp_path / "runs" / run / "test" / f"{k}.npz", Scores(names, CLASSES, test))
         facts(tmp_path / "runs" / run)
     return tmp_path
 
@@ -262,7 +262,7 @@ def test_an_ensemble_can_be_a_member_a_stacked_one_by_rank(made_up, capsys):
 
 def test_without_test_scores_there_is_an_ensemble_without(made_up, capsys):
     ensemble.run(settings(made_up))
-    for path in (made_up / "runs").glob("*/fold-*/test.npz"):
+    for path in (made_up / "runs").glob("*/test/*.npz"):
         path.unlink()
     ensemble.run(settings(made_up))
     assert "without test scores: the runs have none" in capsys.readouterr().out
@@ -306,15 +306,15 @@ def test_runs_that_do_not_go_together(made_up):
     with pytest.raises(UsageError, match="good is multi, fair is single"):
         ensemble.run(settings(made_up))
     facts(runs / "fair")
-    (runs / "fair" / "fold-1" / "test.npz").unlink()
-    with pytest.raises(UsageError, match=r"fair/fold-1/test.npz: no such file"):
+    (runs / "fair" / "test" / "1.npz").unlink()
+    with pytest.raises(UsageError, match=r"fair/test/1.npz: no such file"):
         ensemble.run(settings(made_up))
-    for path in (runs / "fair").glob("fold-*/test.npz"):
+    for path in (runs / "fair").glob("test/*.npz"):
         path.unlink()
     with pytest.raises(UsageError, match=r"no test scores of fair; .*pipeline.predict"):
         ensemble.run(settings(made_up))
     facts(runs / "fair", folds=[0, 2])
-    for path in (runs / "good").glob("fold-*/test.npz"):
+    for path in (runs / "good").glob("test/*.npz"):
         path.unlink()
     with pytest.raises(UsageError, match="fair has no scores for 20 clips: c01, c04"):
         ensemble.run(settings(made_up))

@@ -49,10 +49,10 @@ def make(root, label_mode="multi"):
     run = root / "runs" / "mfcc"
     for fold in range(FOLDS):
         clips = [f"c{k:02}" for k in range(fold, N_CURATED, FOLDS)]
-        save(run / f"fold-{fold}/oof.npz", scores_of(clips, rng.random((len(clips), 4))))
+        save(run / f"folds/{fold}/oof.npz", scores_of(clips, rng.random((len(clips), 4))))
         clips = [f"t{k:02}" for k in range(21)]
-        save(run / f"fold-{fold}/test.npz", scores_of(clips, rng.random((21, 4))))
-        (run / f"fold-{fold}/history.csv").write_text(HISTORY)
+        save(run / f"test/{fold}.npz", scores_of(clips, rng.random((21, 4))))
+        (run / f"folds/{fold}/history.csv").write_text(HISTORY)
     write_facts(run, label_mode=label_mode)
     return root
 
@@ -218,7 +218,7 @@ def test_plot_files_hold_what_was_measured(made_up):
 
 def test_test_scores_are_the_geometric_mean_of_the_folds(made_up):
     evaluate.run(settings(made_up))
-    folds = [load(made_up / f"runs/mfcc/fold-{k}/test.npz", made_by="") for k in range(FOLDS)]
+    folds = [load(made_up / f"runs/mfcc/test/{k}.npz", made_by="") for k in range(FOLDS)]
     mean = np.sqrt(folds[0].values.astype(float) * folds[1].values)[:20]
     truth = np.eye(4, dtype=bool)[[k % 3 for k in range(20)]]
     made = json.loads((made_up / "reports" / "metrics.json").read_text())["mfcc"]
@@ -239,7 +239,7 @@ def test_with_one_label_a_clip_there_are_map_at_3_and_accuracy(tmp_path, capsys)
 
 def test_curves_are_means_over_the_folds_that_still_train(made_up):
     short = HISTORY.replace("1.0,2.0", "3.0,4.0").rsplit("1,0.5", 1)[0]
-    (made_up / "runs/mfcc/fold-1/history.csv").write_text(short)
+    (made_up / "runs/mfcc/folds/1/history.csv").write_text(short)
     evaluate.run(settings(made_up))
     made = pd.read_csv(made_up / "reports" / "curves" / "mfcc.csv")
     assert list(made) == ["epoch", "folds", "loss", "val_loss", "lwlrap", "val_lwlrap"]
@@ -256,7 +256,7 @@ def test_curves_are_means_over_the_folds_that_still_train(made_up):
     (b"\xff\xfe\x00", StoreError, "'utf-8' codec can't decode .*; train the run again"),
 ])
 def test_a_bad_history(made_up, content, error, message):
-    path = made_up / "runs/mfcc/fold-1/history.csv"
+    path = made_up / "runs/mfcc/folds/1/history.csv"
     path.unlink()
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -285,7 +285,7 @@ def test_several_labels_where_one_is_needed(made_up):
 
 
 def test_bad_clips_are_left_out_with_a_word(made_up, capsys):
-    path = made_up / "runs/mfcc/fold-0/oof.npz"
+    path = made_up / "runs/mfcc/folds/0/oof.npz"
     clips = [f"c{k:02}" for k in range(2, N_CURATED, FOLDS)]
     save(path, scores_of(clips, np.random.default_rng(0).random((len(clips), 4))))
     evaluate.run(settings(made_up))

@@ -1,7 +1,13 @@
+import contextlib
 import fcntl
+import io
 import os
+import pty
+import resource
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 import librosa
@@ -10,6 +16,7 @@ import pytest
 import soundfile
 
 from pipeline import audio, track, worker
+from pipeline.progress import ClipProgress
 from pipeline.store import open_store
 
 N = 12
@@ -465,6 +472,7 @@ def test_out_cannot_be_written(data, run_stage):
 
 def test_progress_is_lines_where_there_is_no_terminal(data, extract, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.progress._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.extraction._TASK_CLIPS", 1)
     ended = extract(data, tmp_path / "s")
     lines = ended.err.splitlines()
     assert len(lines) == N
@@ -473,6 +481,138 @@ def test_progress_is_lines_where_there_is_no_terminal(data, extract, tmp_path, m
     assert "x real time" in lines[-1]
     assert lines[-1].endswith("0 s left")
     assert "\r" not in ended.err
+
+
+class Terminal(io.StringIO):
+    """A stderr that somebody looks at."""
+
+    def isatty(self):
+        return True
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with ClipProgress(3, 7200.0) as progress:
+        for bad in (0, 1, 0):
+            time.sleep(0.11)  # tqdm draws ten times a second at most
+            progress.update(1, 2400.0, bad=bad)
+    shown = terminal.getvalue()
+    assert " 33%|" in shown
+    assert "1/3 clips, 40.0 min of 2.0 h, " in shown
+    assert "2/3 clips, 1.3 h of 2.0 h, " in shown
+    assert "x real time, 1 bad" in shown
+    assert "\n" not in shown
+
+
+def test_a_terminal_sees_the_bar_and_a_clean_screen_after_it(
+    data_set, stage_command, tmp_path
+):
+    data_set.fill(130, seconds=0.02).prepare()
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, time\n_pwrite = os.pwrite\n"
+        "os.pwrite = lambda *args: time.sleep(0.0003) or _pwrite(*args)\n"
+    )
+    path = os.pathsep.join((str(tmp_path), stage_command.environment["PYTHONPATH"]))
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    process = subprocess.Popen(
+        stage_command("extract", "--data", data_set.prepared, "--out", "s", "--jobs", 1),
+        cwd=tmp_path, env={**stage_command.environment, "PYTHONPATH": path},
+        stdout=subprocess.DEVNULL, stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    # The other end closes as an error on Linux.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"64/130 clips, " in shown
+    assert shown.endswith(b"\r")
+    assert b"\n" not in shown.replace(b"\x1b[A", b"")
+
+
+# A full disk
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """Mount a file system of so many bytes on tmp_path / "disk"."""
+    (tmp_path / "disk").mkdir()
+    mounted = []
+
+    def mount(size):
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(tmp_path / "disk")],
+            capture_output=True, text=True,
+        )
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        mounted.append(tmp_path / "disk")
+        return tmp_path / "disk"
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def frames_of(stores):
+    """Bytes of the frames of all stores in a folder: what is known to be needed."""
+    return sum(open_store(path).frames.nbytes for path in stores.glob("*.h5"))
+
+
+def pages(n_bytes):
+    return -(-n_bytes // 4096) * 4096
+
+
+def test_a_disk_that_is_too_small_is_known_before(data, reference, run_stage, full_disk):
+    disk = full_disk(pages(frames_of(data.root / "reference")) - 4096)
+    ended = run_stage("extract", "--data", data.prepared, "--out", disk / "s", "--jobs", 1)
+    assert ended.code == 1
+    assert ended.err.count("\n") == 1
+    assert "no space left" in ended.err
+    assert "--feature-dtype float16" in ended.err
+    assert [p.name for p in (disk / "s").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_disk_that_fills_up_leaves_the_old_stores(
+    data, reference, run_stage, stores_of, full_disk, jobs
+):
+    """The frames would just fit; their tables do not."""
+    frames = frames_of(data.root / "reference")
+    disk = full_disk(pages(sum(map(len, reference.values())) + frames) + 8 * 4096)
+    for name, content in reference.items():
+        (disk / name).write_bytes(content)
+    flags = ("--data", data.prepared, "--out", disk, "--jobs", jobs, "--trim-db", 40)
+    ended = run_stage("extract", *flags)
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    assert ended.err.count("\n") == 1
+    assert "No space left on device" in ended.err or "no space left" in ended.err
+    assert stores_of(disk) == reference
+    # There is room again: the same command goes on.
+    subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+    assert run_stage("extract", *flags).code == 0
+    assert all(list(open_store(path).verify()) == [] for path in disk.glob("*.h5"))
+    assert stores_of(disk).keys() == reference.keys()
+
+
+@pytest.mark.parametrize("limit", [3_000, 20_000, 60_000])
+def test_a_limit_on_file_sizes_is_one_clear_line(data, run_stage, stores_of, tmp_path, limit):
+    """While a store is laid out, and while it is filled."""
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    ended = run_stage("extract", "--data", data.prepared, "--out", "s", "--jobs", 1,
+                      preexec_fn=limited)
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    assert ended.err.count("\n") == 1
+    assert "too large" in ended.err.lower()
+    assert stores_of(tmp_path / "s").keys() < {"logmel.h5", "mfcc.h5", "waveform.h5"}
 
 
 MEASURE = """

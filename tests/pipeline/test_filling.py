@@ -129,7 +129,8 @@ def test_a_line_of_another_source_is_not_trusted(tmp_path):
 
 @pytest.mark.parametrize("torn", [
     "", "3", "3 100", "3 100 200 " + "d" * 63, "3 100 200 " + "d" * 64, "\x00\x00\x00",
-    "é 1 2 3\n", "x y z w\n", "3 100 200\n", "99 100 200 " + "d" * 64 + "\n", "-1 1 1 " + "d" * 64 + "\n", "\n\n",
+    "é 1 2 3\n", "x y z w\n", "3 100 200\n", "99 100 200 " + "d" * 64 + "\n",
+    "-1 1 1 " + "d" * 64 + "\n", "\n\n",
 ])
 def test_a_torn_journal_costs_a_clip_and_no_more(tmp_path, torn):
     """A kill may cut the last line anywhere, a loss of power may leave zeros."""

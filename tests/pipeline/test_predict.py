@@ -83,7 +83,7 @@ def test_scores_are_means_over_crops_that_cover_the_clip(root, predict):
     for fold, scores in enumerate(tests):
         assert scores.clip_ids == TEST
         assert scores.classes == CLASSES
-        model = keras.saving.load_model(root / "runs" / "tiny" / f"fold-{fold}" / "model.keras")
+        model = keras.saving.load_model(root / "runs" / "tiny" / f"folds/{fold}" / "model.keras")
         for clip_id, found in zip(TEST, scores.values, strict=True):
             frames = clips()[clip_id]
             n = -(-len(frames) // 8)
@@ -94,7 +94,7 @@ def test_scores_are_means_over_crops_that_cover_the_clip(root, predict):
 
 
 def test_predicting_again_gives_the_same_bytes(root, predict):
-    paths = [root / "runs" / "tiny" / f"fold-{k}" / "test.npz" for k in (0, 1)]
+    paths = [root / "runs" / "tiny" / "test" / f"{k}.npz" for k in (0, 1)]
     predict()
     first = [p.read_bytes() for p in paths]
     predict()
@@ -110,7 +110,7 @@ def test_a_store_of_another_kind_is_refused_key_by_key(root, predict):
                  "version: 1, now 2"):
         assert f"\n  {line}\n" in ended.err
     assert "n_fft" not in ended.err
-    assert not list((root / "runs").rglob("test.npz"))
+    assert not list((root / "runs").rglob("test/*.npz"))
 
 
 def test_clips_that_the_store_lacks_are_listed_and_the_others_scored(root, predict):
@@ -118,7 +118,7 @@ def test_clips_that_the_store_lacks_are_listed_and_the_others_scored(root, predi
     ended = predict()
     assert ended.code == 0
     assert f"lacks 1 test clips, which get no scores: {TEST[1]}" in ended.err
-    scores = load(root / "runs" / "tiny" / "fold-0" / "test.npz", made_by="predict")
+    scores = load(root / "runs" / "tiny" / "test" / "0.npz", made_by="predict")
     assert scores.clip_ids == (TEST[0], TEST[2], TEST[3])
 
 
@@ -154,12 +154,12 @@ def test_what_is_no_run(root, predict, call_stage):
 
 
 def test_a_model_that_is_missing_damaged_or_of_another_shape(root, predict):
-    path = root / "runs" / "tiny" / "fold-1" / "model.keras"
+    path = root / "runs" / "tiny" / "folds/1" / "model.keras"
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
     ended = predict()
     assert ended.code == 4
-    assert "fold-1/model.keras: not a sound model" in ended.err
+    assert "folds/1/model.keras: not a sound model" in ended.err
     path.unlink()
     assert predict().code == 2
     model = keras.Sequential([keras.Input((8, 16)), keras.layers.Flatten(), keras.layers.Dense(2)])
@@ -173,7 +173,7 @@ def test_a_model_with_code_in_it_is_not_run(root, predict):
     inputs = keras.Input((8, 16))
     x = keras.layers.Lambda(lambda x: x * 2)(keras.layers.Flatten()(inputs))
     keras.Model(inputs, keras.layers.Dense(3)(x)).save(
-        root / "runs" / "tiny" / "fold-0" / "model.keras"
+        root / "runs" / "tiny" / "folds/0" / "model.keras"
     )
     ended = predict()
     assert ended.code == 4

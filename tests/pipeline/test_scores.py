@@ -21,9 +21,9 @@ def write_run(runs, name="mfcc", folds=(0, 1), tests=True, **facts):
     """A trained run of four clips a fold; returns its folder."""
     folder = runs / name
     for k in folds:
-        save(folder / f"fold-{k}" / "oof.npz", scores([f"{k}{c}" for c in "abcd"], seed=k))
+        save(folder / f"folds/{k}" / "oof.npz", scores([f"{k}{c}" for c in "abcd"], seed=k))
         if tests:
-            save(folder / f"fold-{k}" / "test.npz", scores("xyz", seed=9 + k))
+            save(folder / "test" / f"{k}.npz", scores("xyz", seed=9 + k))
     content = {"classes": CLASSES, "label_mode": "multi", "folds": folds, **facts}
     (folder / "run.json").write_text(json.dumps(content))
     return folder
@@ -194,7 +194,7 @@ def test_load_run_of_an_ensemble_and_of_a_run_before_predict(tmp_path):
 
 
 @pytest.mark.parametrize(("gone", "command"), [
-    ("fold-1/oof.npz", "pipeline.train"), ("fold-1/test.npz", "pipeline.predict"),
+    ("folds/1/oof.npz", "pipeline.train"), ("test/1.npz", "pipeline.predict"),
 ])
 def test_a_fold_without_scores_names_the_stage_that_makes_them(tmp_path, gone, command):
     (write_run(tmp_path) / gone).unlink()
@@ -209,7 +209,7 @@ def test_an_unknown_run_lists_the_known_ones(tmp_path):
     write_run(tmp_path, "logmel")
     with pytest.raises(UsageError, match=r"'mfc'; did you mean mfcc\? there are: logmel, mfcc"):
         load_run(tmp_path, "mfc")
-    for outside in ("../mfcc", "", "..", "mfcc/fold-0"):
+    for outside in ("../mfcc", "", "..", "mfcc/folds/0"):
         with pytest.raises(UsageError, match="has no run"):
             load_run(tmp_path / "logmel", outside)
 
@@ -227,5 +227,5 @@ def test_a_broken_run_json_is_a_store_error(tmp_path, content):
 
 def test_scores_of_other_classes_than_the_run_are_a_store_error(tmp_path):
     write_run(tmp_path, classes=["Bark", "Rain"])
-    with pytest.raises(StoreError, match=r"fold-0/oof.npz: its classes .*\(Zither\)"):
+    with pytest.raises(StoreError, match=r"folds/0/oof.npz: its classes .*\(Zither\)"):
         load_run(tmp_path, "mfcc")

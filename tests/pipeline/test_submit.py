@@ -104,9 +104,9 @@ def test_the_2018_form_has_the_top_labels_best_first(tmp_path):
 def test_a_trained_run_is_the_geometric_mean_of_its_folds(made_up):
     folder = made_up / "runs" / "mfcc"
     for k, scale in enumerate((0.25, 1.0)):
-        save(folder / f"fold-{k}/oof.npz",
+        save(folder / f"folds/{k}/oof.npz",
              Scores((f"x{k}",), CLASSES, np.zeros((1, 3), np.float32)))
-        save(folder / f"fold-{k}/test.npz",
+        save(folder / f"test/{k}.npz",
              Scores(("a.wav", "b.wav", "c.wav"), CLASSES, scale * VALUES))
     facts = {"classes": CLASSES, "label_mode": "multi", "folds": [0, 1]}
     (folder / "run.json").write_text(json.dumps(facts))

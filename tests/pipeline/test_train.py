@@ -155,7 +155,7 @@ def test_a_run_has_a_model_scores_and_a_history_a_fold(trained):
     assert (made["classes"], made["folds"], made["label_mode"]) == (list(CLASSES), [0, 1], "multi")
     assert (made["seed"], made["settings"]["epochs"]) == (0, 2)
     for fold in (0, 1):
-        folder = run / f"fold-{fold}"
+        folder = run / f"folds/{fold}"
         assert sorted(p.name for p in folder.iterdir()) == [
             "fold.json", "history.csv", "logs", "model.keras", "oof.npz"
         ]
@@ -174,7 +174,7 @@ def test_a_run_has_a_model_scores_and_a_history_a_fold(trained):
 
 
 def test_tensorboard_gets_what_the_history_has(trained):
-    folder = trained[0].runs / "mfcc" / "fold-0"
+    folder = trained[0].runs / "mfcc" / "folds/0"
     found = {}
     for part in ("train", "validation"):
         (path,) = (folder / "logs" / part).iterdir()
@@ -202,7 +202,7 @@ def test_scores_and_loss_are_means_over_crops_that_cover_the_clip(world, train):
     # Clips of a crop or more, so that nothing is padded.
     world.relabel(lambda x: x if len(world.frames[x.clip_id]) >= 8 else None)
     assert train("--fold", 1).code == 0
-    folder = world.runs / "mfcc" / "fold-1"
+    folder = world.runs / "mfcc" / "folds/1"
     model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
     oof = load(folder / "oof.npz", made_by="train")
     truth = world.truth_of(oof).astype(float)
@@ -222,7 +222,7 @@ def test_mean_and_variance_are_of_the_training_clips_alone(world, train):
     world.frames = {k: f + 1e6 * (int(k[:2]) % 2 == 0) for k, f in world.frames.items()}
     make_store(world.stores, SPEC, world.frames)
     assert train("--fold", 0).code == 0
-    model = keras.saving.load_model(world.runs / "mfcc" / "fold-0" / "model.keras")
+    model = keras.saving.load_model(world.runs / "mfcc" / "folds/0" / "model.keras")
     layer = model.get_layer("standardize")
     frames = np.concatenate([world.frames[f"{i:02}.wav"] for i in range(1, N_CLIPS, 2)])
     np.testing.assert_allclose(np.ravel(layer.mean), frames.mean(axis=0), rtol=1e-5)
@@ -231,7 +231,7 @@ def test_mean_and_variance_are_of_the_training_clips_alone(world, train):
 
 def test_it_learns(world, train):
     assert train("--fold", 0, "--epochs", 30, "--learning-rate", 0.1, "--patience", 30).code == 0
-    first, *_, last = read_history(world.runs / "mfcc" / "fold-0")
+    first, *_, last = read_history(world.runs / "mfcc" / "folds/0")
     assert last["loss"] < first["loss"]
     assert last["val_loss"] < first["val_loss"]
 
@@ -255,7 +255,7 @@ def test_one_label_a_clip(world, train):
     # No clip is Rain alone any more; it keeps its column.
     assert oof.classes == CLASSES
     np.testing.assert_allclose(oof.values.sum(axis=1), 1, atol=1e-6)
-    assert {"accuracy", "val_accuracy"} < set(read_history(world.runs / "mfcc" / "fold-0")[0])
+    assert {"accuracy", "val_accuracy"} < set(read_history(world.runs / "mfcc" / "folds/0")[0])
 
 
 # ---- seeds
@@ -266,7 +266,7 @@ def test_a_seed_gives_the_same_scores_and_another_gives_others(done, train):
     for run, seed in (("same", 0), ("other", 1)):
         assert train("--run", run, "--seed", seed, "--fold", 1).code == 0
     first, same, other = (
-        done.bytes_of(run, "oof.npz")["fold-1/oof.npz"] for run in ("mfcc", "same", "other")
+        done.bytes_of(run, "oof.npz")["folds/1/oof.npz"] for run in ("mfcc", "same", "other")
     )
     assert first == same
     assert first != other
@@ -355,7 +355,7 @@ def test_kill_minus_nine_and_the_same_command_again(world, run_stage, stage_comm
         stage_command("train", *flags), env=stage_command.environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
-    folder = world.runs / "mfcc" / "fold-0"
+    folder = world.runs / "mfcc" / "folds/0"
     try:
         deadline = time.monotonic() + 60
         while not (folder / "history.csv").exists() or len(read_history(folder)) < 3:
@@ -383,7 +383,7 @@ def test_a_damaged_state_is_an_error_that_says_what_to_do(world, train, kill_aft
     with pytest.raises(Killed):
         train("--fold", 0)
     monkeypatch.undo()
-    path = world.runs / "mfcc" / "fold-0" / "training.npz"
+    path = world.runs / "mfcc" / "folds/0" / "training.npz"
     path.write_bytes(path.read_bytes()[:-300])
     ended = train("--fold", 0)
     assert ended.code == StoreError.exit_code
@@ -406,23 +406,23 @@ def test_a_state_of_another_model_is_refused(tmp_path):
 
 def test_what_is_done_is_not_done_again(done, train):
     run = done.runs / "mfcc"
-    shutil.rmtree(run / "fold-0")
+    shutil.rmtree(run / "folds/0")
     kept = done.bytes_of("mfcc", "*.*")
     ended = train()
     assert "fold 0: " in ended.out
     assert "fold 1: " not in ended.out
     assert json.loads((run / "run.json").read_text())["folds"] == [0, 1]
-    times = {p: p.stat().st_mtime_ns for p in run.rglob("fold-*/*.*")}
+    times = {p: p.stat().st_mtime_ns for p in run.rglob("folds/*/*.*")}
     for resume in ((), ("--resume",)):
         ended = train(*resume)
         assert "nothing to do" in ended.out
         assert "out-of-fold lwlrap" in ended.out
-    assert {p: p.stat().st_mtime_ns for p in run.rglob("fold-*/*.*")} == times
+    assert {p: p.stat().st_mtime_ns for p in run.rglob("folds/*/*.*")} == times
     assert kept.items() <= done.bytes_of("mfcc", "*.*").items()
 
 
 def test_run_json_names_the_folds_that_are_done(done, train):
-    shutil.rmtree(done.runs / "mfcc" / "fold-0")
+    shutil.rmtree(done.runs / "mfcc" / "folds/0")
     assert "nothing to do" in train("--fold", 1).out
     assert json.loads((done.runs / "mfcc" / "run.json").read_text())["folds"] == [1]
 
@@ -436,7 +436,7 @@ def test_run_json_names_the_folds_that_are_done(done, train):
     lambda world: make_store(world.stores, replace(SPEC, version=2), world.frames) and (),
 ], ids=["epochs", "seed", "labels", "audio", "feature"])
 def test_anything_that_changes_scores_trains_anew_and_resume_refuses_to(done, train, change):
-    (done.runs / "mfcc" / "fold-0" / "test.npz").write_bytes(b"of the old model")
+    (done.runs / "mfcc" / "test" / "0.npz").write_bytes(b"of the old model")
     before = done.bytes_of("mfcc", "*.*")
     flags = (*change(done), "--fold", 0)
     ended = train(*flags, "--resume")
@@ -447,10 +447,10 @@ def test_anything_that_changes_scores_trains_anew_and_resume_refuses_to(done, tr
     assert ended.code == 0, ended.err
     assert "begun with other settings, fold 0:" in ended.out
     after = done.bytes_of("mfcc", "*.*")
-    assert "fold-0/test.npz" not in after
-    assert after["fold-0/model.keras"] != before["fold-0/model.keras"]
+    assert "test/0.npz" not in after
+    assert after["folds/0/model.keras"] != before["folds/0/model.keras"]
     # The other fold is of the old settings still, so it is no part of the run.
-    assert after["fold-1/model.keras"] == before["fold-1/model.keras"]
+    assert after["folds/1/model.keras"] == before["folds/1/model.keras"]
     assert json.loads((done.runs / "mfcc" / "run.json").read_text())["folds"] == [0]
 
 
@@ -488,7 +488,7 @@ def test_patience(monitor):
 def test_early_stopping_keeps_the_best_model(world, train):
     # Steps that large overshoot: the loss is best early on.
     assert train("--fold", 0, "--epochs", 20, "--patience", 2, "--learning-rate", 30).code == 0
-    folder = world.runs / "mfcc" / "fold-0"
+    folder = world.runs / "mfcc" / "folds/0"
     rows = read_history(folder)
     assert len(rows) < 20
     best = min(rows, key=lambda row: row["val_loss"])
