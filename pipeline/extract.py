@@ -27,8 +27,8 @@ from pipeline import stage
 from pipeline.settings import PARAMS, setting
 
 if TYPE_CHECKING:
-    from pipeline.extraction import Summary
     from pipeline.extractors import Target
+    from pipeline.request import Summary
 
 FEATURES = ("waveform", "mfcc", "logmel")
 RATES = ("waveform_sr", "mfcc_sr", "logmel_sr")
@@ -81,9 +81,10 @@ class Settings:
 def run(settings: Settings) -> None:
     os.environ.update(ENVIRONMENT)
     from pipeline.errors import UsageError
-    from pipeline.extraction import Request, extract
+    from pipeline.extraction import extract
     from pipeline.lock import locked
     from pipeline.on_the_fly import clips_of
+    from pipeline.request import Request
 
     if settings.jobs == 0:
         raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one a core")

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import problems as problem_list
@@ -20,6 +19,7 @@ from pipeline.layout import Contents, Excluded
 from pipeline.parallel import imap
 from pipeline.problems import Problem
 from pipeline.progress import ClipProgress, size
+from pipeline.request import Request, Summary
 from pipeline.sources import Source, read_sources, write_sources
 from pipeline.unchanged import (
     Known,
@@ -34,73 +34,6 @@ from pipeline.worker import Done, Work, Worker
 # A task is about a second's work: small enough for the progress, large enough for its overhead.
 _TASK_SECONDS = 300.0
 _TASK_CLIPS = 64
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be extracted, and how.
-
-    Attributes
-    ----------
-    root : Path
-        The folder that the clips' paths are relative to.
-    clips : sequence of Clip
-        In the order of the store.
-    targets : sequence of Target
-    out : Path
-        The stores' folder.
-    trim_db : float
-    jobs : int
-    backend : str
-    allow_failures : int
-        Bad clips to accept, `earlier` among them.
-    earlier : sequence of Problem
-        Bad clips that were found before decoding.
-    force : bool
-        Extract everything again.
-    """
-
-    root: Path
-    clips: Sequence[Clip]
-    targets: Sequence[Target]
-    out: Path
-    trim_db: float
-    jobs: int
-    backend: str
-    allow_failures: int
-    earlier: Sequence[Problem] = ()
-    force: bool = False
-
-
-@dataclass
-class Summary:
-    """What a run did.
-
-    Attributes
-    ----------
-    up_to_date : list of str
-        Features whose store had nothing to be done.
-    sealed : dict of str to Path
-        The stores that were made, by feature.
-    extracted, taken_over : int
-        Clips decoded, and clips whose every feature earlier runs had.
-    audio_seconds, wall_seconds : float
-        Of what was decoded.
-    clipped_clips, clipped_samples : int
-        Where int16 could not hold a sample.
-    problems : list of Problem
-        The bad clips that were accepted.
-    """
-
-    up_to_date: list[str] = field(default_factory=list)
-    sealed: dict[str, Path] = field(default_factory=dict)
-    extracted: int = 0
-    taken_over: int = 0
-    audio_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    clipped_clips: int = 0
-    clipped_samples: int = 0
-    problems: list[Problem] = field(default_factory=list)
 
 
 def extract(request: Request) -> Summary:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import StoreError, UsageError
+from pipeline.hdf5 import allocate
 from pipeline.layout import (
     TABLES,
     Contents,
@@ -25,7 +26,7 @@ from pipeline.layout import (
     read_row,
     row_bytes,
 )
-from pipeline.store import Store, allocate, open_store
+from pipeline.store import Store, open_store
 
 _COPY = 1 << 23
 

@@ -1,4 +1,4 @@
-"""The HDF5 store: allocate and read (the only import of h5py). docs/store.md has the format.
+"""A sealed store, to read. docs/store.md has the format.
 
 A store is one plain file a feature that anything with HDF5 reads. Here it is opened once for its
 tables, then mapped: a random crop costs microseconds, and no HDF5 handle stays open.
@@ -6,143 +6,18 @@ tables, then mapped: a random crop costs microseconds, and no HDF5 handle stays 
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-import h5py
 import numpy as np
-from numpy.typing import DTypeLike
 
-from pipeline.errors import StoreError, UsageError
-from pipeline.layout import (
-    TABLES,
-    Contents,
-    Excluded,
-    FeatureSpec,
-    Places,
-    as_bytes,
-    read_row,
-    starts_of,
-)
+from pipeline.errors import StoreError
+from pipeline.hdf5 import read_tables
+from pipeline.layout import as_bytes, read_row
 from pipeline.moments import Moments, merge_arrays
-
-SCHEMA = "audio-feature-store"
-SCHEMA_VERSION = 1
-
-# What h5py makes of bytes that HDF5 does not understand.
-_DAMAGE = (AttributeError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
-
-
-def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> Places:
-    """Lay a store out: every dataset has its place, none its values; the file is closed again.
-
-    Parameters
-    ----------
-    path : Path
-        The file to make; one that is there is overwritten.
-    spec : FeatureSpec
-    contents : Contents
-
-    Returns
-    -------
-    places : Places
-        Where to write.
-    """
-    n = len(contents.clip_ids)
-    total = sum(contents.lengths)
-    with _created(path) as file:
-        file.attrs["schema"] = SCHEMA
-        file.attrs["schema_version"] = SCHEMA_VERSION
-        file.attrs["feature"] = spec.feature
-        file.attrs["feature_version"] = spec.version
-        file.attrs["units"] = spec.units
-        file.attrs["scale"] = spec.scale
-        file.attrs["config"] = spec.config_json
-        file.attrs["fingerprint"] = spec.fingerprint
-        file.attrs["contents_key"] = contents.key(spec)
-        _write(file, "clip_id", _text(contents.clip_ids))
-        _write(file, "start", starts_of(contents.lengths))
-        _write(file, "length", np.array(contents.lengths, "<i8"))
-        for name in ("clip_id", "reason", "digest"):
-            values = [getattr(e, name) for e in contents.excluded]
-            _write(file, f"excluded/{name}", _text(values))
-        for name, (dtype, shape) in _layout(spec, n, total).items():
-            if name not in file:
-                _reserve(file, name, shape, dtype)
-    return places_of(path)
-
-
-def _created(path: Path) -> h5py.File:
-    """A new file with its groups, in the format of HDF5 1.10 and without times.
-
-    The headers of that format have checksums, so that damage to them is an error and not a crash;
-    and unlike those of older formats they hold times, unless told not to.
-    """
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    groups = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
-    for properties in (creation, groups):
-        properties.set_obj_track_times(False)
-    file = h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, creation, access)
-    for name in (b"excluded", b"moments"):
-        h5py.h5g.create(file, name, gcpl=groups)
-    return h5py.File(file)
-
-
-def _layout(spec: FeatureSpec, n: int, total: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """dtype and shape of every dataset of numbers (and of digests) of a store of `n` clips."""
-    rows = {
-        name: () if many is None else (many or max(1, spec.width),)
-        for name, (_, many) in TABLES.items()
-    }
-    return {
-        "start": ("<i8", (n,)),
-        "length": ("<i8", (n,)),
-        **{name: (dtype, (n, *rows[name])) for name, (dtype, _) in TABLES.items()},
-        "frames": (
-            np.dtype(spec.dtype).newbyteorder("<").str,
-            (total, spec.width) if spec.width else (total,),
-        ),
-    }
-
-
-def _text(values: Iterable[str]) -> np.ndarray:
-    """Fixed-length UTF-8, which every reader of HDF5 knows; null-padded."""
-    encoded = [v.encode("utf-8") for v in values]
-    return np.array(encoded, f"S{max([1, *map(len, encoded)])}")
-
-
-def _write(file: h5py.File, name: str, values: np.ndarray) -> None:
-    if values.dtype.kind == "S":
-        values = values.astype(h5py.string_dtype("utf-8", values.dtype.itemsize))
-    file.create_dataset(name, data=values, track_times=False)
-
-
-def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], type_: DTypeLike) -> None:
-    """A contiguous dataset whose bytes exist in the file and are left for workers to write."""
-    dtype = np.dtype(type_)
-    kind = h5py.string_dtype("utf-8", dtype.itemsize) if dtype.kind == "S" else dtype
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_layout(h5py.h5d.CONTIGUOUS)
-    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    properties.set_obj_track_times(False)
-    h5py.h5d.create(
-        file.id, name.encode(), h5py.h5t.py_create(kind, logical=True),
-        h5py.h5s.create_simple(shape), dcpl=properties,
-    )
-
-
-def places_of(path: Path) -> Places:
-    """The byte offsets of a store's datasets."""
-    with _opened(path) as file:
-        offsets = {name: file[name].id.get_offset() or 0 for name in ("frames", *TABLES)}
-    return Places(path, offsets.pop("frames"), offsets)
 
 
 def open_store(path: str | Path) -> Store:
@@ -189,12 +64,11 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _opened(path) as file:
-            try:
-                self.spec = _read_spec(file, path)
-                self._read_tables(file)
-            except _DAMAGE as error:
-                raise StoreError(f"{path}: damaged: {error}") from None
+        tables = read_tables(path)
+        self.spec, self.contents, self.places = tables.spec, tables.contents, tables.places
+        self.start, self.length, self.sound = tables.start, tables.length, tables.sound
+        self.crc32, self.digests, self.count = tables.crc32, tables.digests, tables.count
+        self._key = tables.contents_key
         self._index = {clip_id: i for i, clip_id in enumerate(self.contents.clip_ids)}
         shape = (self.length.sum(), self.spec.width) if self.spec.width else (self.length.sum(),)
         dtype = np.dtype(self.spec.dtype).newbyteorder("<")
@@ -205,32 +79,6 @@ class Store:
             np.memmap(path, dtype, "r", self.places.frames, shape)
             if needed else np.empty(shape, dtype)
         )
-
-    def _read_tables(self, file: h5py.File) -> None:
-        self.start = file["start"][:]
-        self.length = file["length"][:]
-        self.sound = file["sound"][:]
-        self.crc32 = file["crc32"][:]
-        self.digests = tuple(_strings(file["digest"]))
-        self.count = file["moments/count"][:]
-        self._key = file.attrs["contents_key"]
-        excluded = zip(
-            *(_strings(file[f"excluded/{name}"]) for name in ("clip_id", "reason", "digest")),
-            strict=True,
-        )
-        self.contents = Contents(
-            tuple(_strings(file["clip_id"])),
-            tuple(self.length.tolist()),
-            tuple(Excluded(*each) for each in excluded),
-        )
-        offsets = {name: file[name].id.get_offset() or 0 for name in ("frames", *TABLES)}
-        self.places = Places(self.path, offsets.pop("frames"), offsets)
-        n, total = len(self.contents.clip_ids), int(self.length.sum())
-        for name, (dtype, shape) in _layout(self.spec, n, total).items():
-            if (file[name].dtype, file[name].shape) != (np.dtype(dtype), shape):
-                raise ValueError(f"{name} is not {dtype} of shape {shape}")
-        if not np.array_equal(self.start, starts_of(self.contents.lengths)[:n]):
-            raise ValueError("start and length do not fit together")
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -351,36 +199,3 @@ class Store:
                     yield f"{self.path}: {clip_id}: the row of the tables is damaged"
         finally:
             os.close(file)
-
-
-def _opened(path: Path) -> h5py.File:
-    if not path.exists():
-        raise UsageError(f"{path}: no such store. Make it with: python -m pipeline.extract")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise StoreError(f"{path}: not a readable HDF5 file: {error}") from None
-
-
-def _read_spec(file: h5py.File, path: Path) -> FeatureSpec:
-    attrs = file.attrs
-    if attrs.get("schema") != SCHEMA:
-        raise StoreError(f"{path}: HDF5, but not a store of this pipeline")
-    if attrs["schema_version"] != SCHEMA_VERSION:
-        raise StoreError(
-            f"{path}: schema version {attrs['schema_version']}; this version reads "
-            f"{SCHEMA_VERSION}. Extract again."
-        )
-    config = json.loads(attrs["config"])
-    width = file["frames"].shape[1] if file["frames"].ndim == 2 else 0
-    spec = FeatureSpec(
-        feature=attrs["feature"], version=int(attrs["feature_version"]),
-        dtype=config.pop("dtype"), width=width, units=attrs["units"], config=config,
-    )
-    if spec.fingerprint != attrs["fingerprint"]:
-        raise StoreError(f"{path}: damaged: the fingerprint does not fit the configuration")
-    return spec
-
-
-def _strings(dataset: h5py.Dataset) -> list[str]:
-    return [value.decode("utf-8") for value in dataset[:]]

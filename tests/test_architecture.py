@@ -132,7 +132,7 @@ RULES = {
     "audio is decoded and resampled in one place":
         lambda root: strays(root, {"soundfile", "soxr"}, {"pipeline.audio"}),
     "HDF5 is read and written in one place":
-        lambda root: strays(root, {"h5py"}, {"pipeline.store"}),
+        lambda root: strays(root, {"h5py"}, {"pipeline.hdf5"}),
     "TensorFlow is for training alone":
         lambda root: strays(root, {"tensorflow", "keras", "models"}, {"models"}, TRAINING),
     "librosa is for drawing alone":
@@ -189,7 +189,7 @@ def sound(tmp_path):
         "models/table.py": "import keras\nimport tensorflow as tf",
         "pipeline/__init__.py": "",
         "pipeline/audio.py": "import soundfile, soxr",
-        "pipeline/store.py": "import h5py",
+        "pipeline/hdf5.py": "import h5py",
         "pipeline/drawing.py": "import librosa.display",
         "pipeline/fitting.py": "import keras\nfrom models.table import build",
         "pipeline/shared.py": "import numpy as np",
