@@ -48,6 +48,11 @@ def run(settings: Settings) -> None:
     made_by = json.dumps({"recipe": RECIPE, **numbers}, indent=1) + "\n"
     following = f"Next: python -m pipeline.prepare --data {shlex.quote(str(settings.out))}"
     if _holds(out, made_by):
+        missing = [f"{folder}/{name}" for folder, names in
+                   zip(FOLDERS, _file_names(settings), strict=True) for name in names
+                   if not (out / folder / name).is_file()]
+        if missing:
+            raise _in_the_way(out, f"lacks {len(missing)} of its clips, such as {missing[0]}")
         print(f"demo: {settings.out} already holds this demo, nothing to do. {following}")
         return
     partial = out.with_name(out.name + ".partial")

@@ -68,7 +68,7 @@ class Settings:
     trim_db: float = setting("silence is this far below a clip's loudest frame (dB)", minimum=0.1)
     waveform_dtype: str = setting("how samples are stored", choices=("int16", "float32"))
     feature_dtype: str = setting("how frames are stored", choices=("float16", "float32"))
-    jobs: int = setting("workers; -1 is one a core", minimum=-1)
+    jobs: int = setting("workers; -1 is one a core", minimum=-1, maximum=1024)
     backend: str = setting(
         "joblib's backend", choices=("loky", "threading", "dask", "ray")
     )
@@ -90,11 +90,14 @@ def run(settings: Settings) -> None:
         raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one a core")
     targets = make_targets(settings)
     with locked(settings.out):
-        dataset, clips, earlier = clips_of(settings.data, settings.out, settings.params)
+        dataset, clips, earlier, accepted = clips_of(
+            settings.data, settings.out, settings.params
+        )
         summary = extract(Request(
             root=dataset.root, clips=clips[:settings.limit], targets=targets, out=settings.out,
             trim_db=settings.trim_db, jobs=settings.jobs, backend=settings.backend,
-            allow_failures=settings.allow_failures, earlier=earlier, force=settings.force,
+            allow_failures=settings.allow_failures, earlier=earlier, accepted=accepted,
+            force=settings.force,
         ))
     show(settings.out, summary)
 
@@ -121,6 +124,8 @@ def make_targets(settings: Settings) -> list[Target]:
             targets.append(make_target(name, dtype=dtype, trim_db=s.trim_db, **configs[name]))
         except UsageError as error:
             wrong.append(str(error))
+    if not s.features:
+        wrong.append("features names none; known: " + ", ".join(FEATURES))
     if wrong:
         raise UsageError("\n".join(wrong))
     return targets
@@ -143,7 +148,9 @@ def show(out: Path, summary: Summary) -> None:
         )
     if summary.problems:
         print(f"{len(summary.problems)} bad clips left out: {out / 'problems.csv'}")
-    if summary.sealed:
+    if summary.sealed and not summary.extracted:
+        print(f"extract: no clip decoded; {summary.taken_over} taken over")
+    elif summary.sealed:
         speed = summary.audio_seconds / max(summary.wall_seconds, 1e-9)
         print(
             f"extract: {summary.extracted} clips ({hours(summary.audio_seconds)}) in "

@@ -14,9 +14,9 @@ from pipeline.audio import Header, resampled_length
 from pipeline.clips import Clip
 from pipeline.errors import BadClipsError, PipelineError, UsageError
 from pipeline.extractors import Target
-from pipeline.filling import Filling, Finished, leftovers
+from pipeline.filling import Filling, Finished, leftovers, store_path
 from pipeline.layout import Contents, Excluded
-from pipeline.parallel import imap
+from pipeline.parallel import imap, worker_count
 from pipeline.problems import Problem
 from pipeline.progress import ClipProgress, size
 from pipeline.request import Request, Summary
@@ -35,6 +35,8 @@ from pipeline.worker import Done, Work, Worker
 _TASK_SECONDS = 300.0
 _TASK_CLIPS = 64
 
+PROBLEMS = "problems.csv"
+
 
 def extract(request: Request) -> Summary:
     """Make the requested stores, or find that they are there.
@@ -50,6 +52,9 @@ def extract(request: Request) -> Summary:
         If there is not enough space.
     """
     out = request.out
+    folders = [p for t in request.targets if (p := store_path(out, t.name)).is_dir()]
+    if folders:
+        raise UsageError(f"{folders[0]} is a folder, and in the way of the store")
     if request.force:
         for target in request.targets:
             for leftover in leftovers(out, target.name):
@@ -64,11 +69,14 @@ def extract(request: Request) -> Summary:
     )
     bad = _accepted_before(request, previous, known)
     summary = Summary(problems=[*request.earlier, *known.problems])
+    said = {p.where: p for p in problem_list.read_csv(out / PROBLEMS)}
     summary.problems += [
-        Problem(e.clip_id, e.reason, "as in the last run", "Mend it, then prepare again")
+        said.get(e.clip_id)
+        or Problem(e.clip_id, e.reason, "as in the last run", "Mend it, then prepare again")
         for e in bad.values()
     ]
-    bad |= {p.where: Excluded(p.where, p.reason, "") for p in known.problems}
+    not_decoded = problem_list.of_clips([*request.accepted, *request.earlier, *known.problems])
+    bad |= {p.where: Excluded(p.where, p.reason, "") for p in not_decoded}
     excluded = tuple(sorted(bad.values(), key=lambda e: e.clip_id))
     clips = [c for c in request.clips if c.clip_id not in bad]
     if not clips:
@@ -208,8 +216,11 @@ def _run(
 
     failed = []
     total = sum(_seconds(clips[i]) for i in todo)
-    tasks = ([work(i) for i in batch] for batch in _batches(todo, clips))
-    results = imap(worker, tasks, jobs=request.jobs, backend=request.backend)
+    batches = list(_batches(todo, clips))
+    tasks = ([work(i) for i in batch] for batch in batches)
+    # More workers than tasks would only be started.
+    jobs = min(worker_count(request.jobs), max(1, len(batches)))
+    results = imap(worker, tasks, jobs=jobs, backend=request.backend)
     # Closed at once when the run is stopped, for that ends the workers.
     with ClipProgress(len(todo), total) as progress, closing(results):
         for done in _shown(results, progress):
@@ -257,7 +268,7 @@ def _batches(order: Sequence[int], clips: Sequence[Clip]) -> Iterator[list[int]]
 
 def _conclude(request: Request, summary: Summary) -> None:
     """Record the bad clips; stop if they are too many."""
-    path = request.out / "problems.csv"
+    path = request.out / PROBLEMS
     problem_list.write_csv(path, summary.problems)
     n = len(summary.problems)
     if n > request.allow_failures:

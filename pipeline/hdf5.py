@@ -213,6 +213,9 @@ def _places(file: h5py.File, path: Path) -> Places:
 def _opened(path: Path) -> h5py.File:
     if not path.exists():
         raise UsageError(f"{path}: no such store. Make it with: python -m pipeline.extract")
+    if not path.is_file():
+        # A pipe would wait for ever.
+        raise UsageError(f"{path}: not a file; name a store, such as stores/mfcc.h5")
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -234,6 +237,8 @@ def _read_spec(file: h5py.File, path: Path) -> FeatureSpec:
         feature=attrs["feature"], version=int(attrs["feature_version"]),
         dtype=config.pop("dtype"), width=width, units=attrs["units"], config=config,
     )
+    if spec.scale != attrs["scale"]:
+        raise StoreError(f"{path}: damaged: the scale does not fit the type of the frames")
     if spec.fingerprint != attrs["fingerprint"]:
         raise StoreError(f"{path}: damaged: the fingerprint does not fit the configuration")
     return spec

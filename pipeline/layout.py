@@ -73,7 +73,8 @@ class FeatureSpec:
     def config_json(self) -> str:
         """The configuration as canonical JSON: sorted keys, no spaces."""
         return json.dumps(
-            {"dtype": self.dtype, **self.config}, sort_keys=True, separators=(",", ":")
+            {"dtype": self.dtype, **self.config}, sort_keys=True, separators=(",", ":"),
+            allow_nan=False,
         )
 
     @property

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pipeline import clips as tables
+from pipeline import problems as problem_tables
 from pipeline.clips import Clip, Dataset
 from pipeline.problems import Problem
 from pipeline.settings import read_values
@@ -13,8 +14,8 @@ from pipeline.settings import read_values
 
 def clips_of(
     data: Path, out: Path, params: Path
-) -> tuple[Dataset, list[Clip], list[Problem]]:
-    """The data set, its good clips, and the bad ones that were found on the way.
+) -> tuple[Dataset, list[Clip], list[Problem], list[Problem]]:
+    """The data set, its good clips, the bad ones found on the way, and those prepare left out.
 
     Parameters
     ----------
@@ -32,7 +33,8 @@ def clips_of(
         If there is no data set, or a table in it is not one.
     """
     if tables.is_prepared(data):
-        return *tables.read_clips(data), []
+        accepted = problem_tables.read_csv(data / "problems.csv")
+        return *tables.read_clips(data), [], [p for p in accepted if p.reason != "known-bad"]
     # Not needed for prepared data, and it has more to import.
     from pipeline import preparation
 
@@ -43,4 +45,4 @@ def clips_of(
     )
     for note in prepared.notes:
         print(f"  note: {note}", file=sys.stderr)
-    return prepared.dataset, prepared.clips, preparation.bad(prepared.problems)
+    return prepared.dataset, prepared.clips, preparation.bad(prepared.problems), []

@@ -45,6 +45,8 @@ def run(settings: Settings) -> None:
     out = settings.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: not a folder; --out needs one to write into")
+    if out.exists() and settings.data.exists() and out.samefile(settings.data):
+        raise UsageError(f"{out} is the data set itself; give --out a folder of its own")
     cache = out.parent / f".{out.name}_cache" / "headers.csv"
     found = preparation.prepare(
         settings.data, labels=settings.labels, folds=None, seed=settings.seed,

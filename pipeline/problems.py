@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -73,6 +74,20 @@ def write_csv(path: Path, problems: Sequence[Problem]) -> None:
         writer.writerow([f.name for f in fields(Problem)])
         writer.writerows(astuple(p) for p in problems)
     os.replace(partial, path)
+
+
+def read_csv(path: Path) -> list[Problem]:
+    """The problems in a file of :func:`write_csv`; none if there is none, or it is another's."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return [Problem(*row) for row in list(csv.reader(file))[1:]]
+    except (OSError, TypeError, ValueError):
+        return []
+
+
+def of_clips(problems: Iterable[Problem]) -> list[Problem]:
+    """Those that are a clip's, and not a row's of a table."""
+    return [p for p in problems if not re.search(r"\.csv:\d+$", p.where)]
 
 
 def show(problems: Iterable[Problem], csv_path: Path | None = None, most: int = 50) -> None:

@@ -31,6 +31,8 @@ class Request:
         Bad clips to accept, `earlier` among them.
     earlier : sequence of Problem
         Bad clips that were found before decoding.
+    accepted : sequence of Problem
+        Bad clips that prepare was allowed to leave out: recorded, and not counted again.
     force : bool
         Extract everything again.
     """
@@ -44,6 +46,7 @@ class Request:
     backend: str
     allow_failures: int
     earlier: Sequence[Problem] = ()
+    accepted: Sequence[Problem] = ()
     force: bool = False
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -148,7 +149,10 @@ def read_values(path: Path, stage: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {error}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"{where}: not valid YAML: {what}") from None
     section = document.get(stage) if isinstance(document, dict) else None
     if not isinstance(section, dict):
         raise UsageError(f"{path}: no section {stage!r} with the stage's settings")
@@ -250,8 +254,8 @@ def _converted(item: Any, inner: type, metadata: Any) -> Any:
         raise ValueError(f"known: {', '.join(metadata['choices'])}")
     low, high = metadata["minimum"], metadata["maximum"]
     if inner in (int, float):
-        if item != item:
-            raise ValueError(f"needs {needed}")
+        if not math.isfinite(item):  # type: ignore[arg-type]
+            raise ValueError(f"needs {needed}, and a finite one")
         if (low is not None and item < low) or (high is not None and item > high):
             bounds = f"at least {low}" if high is None else f"{low} to {high}"
             raise ValueError(f"needs {needed}, {bounds}" if low is not None

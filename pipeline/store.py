@@ -98,6 +98,10 @@ class Store:
     def __len__(self) -> int:
         return len(self._index)
 
+    def __iter__(self) -> Iterator[str]:
+        """The clip ids, as a mapping's keys."""
+        return iter(self._index)
+
     def __contains__(self, clip_id: object) -> bool:
         return clip_id in self._index
 

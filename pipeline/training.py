@@ -54,7 +54,8 @@ def train_fold(task: FoldTask) -> int:
         history = checkpoints.restore(folder / runs.CHECKPOINT, model)
         display.say(f"goes on after epoch {len(history)}")
     else:
-        runs.begin_fold(folder.parent, task.fold, task.identity)
+        # RUNS/NAME is the parent of folds/K's parent.
+        runs.begin_fold(folder.parent.parent, task.fold, task.identity)
     session = open_session(task, store, model, display)
     display.say(session.summary)
     writers = {part: tf.summary.create_file_writer(str(folder / runs.LOGS / part))

@@ -183,6 +183,29 @@ def killed(data, extract, tmp_path, monkeypatch):
     return 66
 
 
+def test_a_run_may_end_between_two_seals(
+    data, extract, finish, reference, stores_of, tmp_path, monkeypatch, leftovers_in
+):
+    """One store has its name, the others have not, and the memory of the sources is not written."""
+    real = Filling.seal
+
+    def seal(self):
+        if self.spec.feature != "waveform":
+            raise Killed
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Filling, "seal", seal)
+        with pytest.raises(Killed):
+            extract(data, tmp_path / "s")
+    assert stores_of(tmp_path / "s") == {"waveform.h5": reference["waveform.h5"]}
+    monkeypatch.setattr("pipeline.worker.opened", lambda path: pytest.fail(f"{path} was decoded"))
+    ended = finish()
+    assert (ended.code, ended.extracted, ended.taken_over) == (0, 0, N)
+    assert stores_of(tmp_path / "s") == reference
+    assert leftovers_in(tmp_path / "s") == []
+
+
 def test_bytes_that_were_lost_are_made_again(killed, finish, reference, stores_of, tmp_path):
     """As after a loss of power: the journal was written, some of the clips' pages were not."""
     [partial] = (tmp_path / "s").glob(".mfcc-*.partial")

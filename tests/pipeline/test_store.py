@@ -1,4 +1,5 @@
 import contextlib
+import os
 import time
 import zlib
 from pathlib import Path
@@ -355,9 +356,23 @@ def test_what_is_no_store_is_refused(tmp_path, content):
         open_store(path)
 
 
-def test_a_folder_is_no_store(tmp_path):
-    with pytest.raises(StoreError):
-        open_store(tmp_path)
+def test_a_folder_or_a_pipe_is_no_store(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(UsageError, match="not a file"):
+            open_store(path)
+
+
+def test_a_wrong_scale_is_damage(small):
+    with h5py.File(small, "r+") as file:
+        file.attrs["scale"] = 2.0
+    with pytest.raises(StoreError, match="scale"):
+        open_store(small)
+
+
+def test_a_store_iterates_over_its_clip_ids(small):
+    store = open_store(small)
+    assert list(store) == list(store.contents.clip_ids)
 
 
 def test_other_hdf5_files_are_refused(tmp_path):

@@ -96,9 +96,10 @@ class World:
         return np.array([[c in labels[i] for c in CLASSES] for i in scores.clip_ids])
 
     def bytes_of(self, run, name):
-        """A file of every fold, by fold and name."""
-        return {f"{p.parent.name}/{p.name}": p.read_bytes()
-                for p in sorted(self.runs.glob(f"{run}/*/{name}"))}
+        """A file of every fold, and the folds' test scores, by their paths in the run."""
+        found = (p for p in (self.runs / run).glob(f"**/{name}") if p.name != "run.json")
+        return {p.relative_to(self.runs / run).as_posix(): p.read_bytes()
+                for p in sorted(found) if "logs" not in p.parts}
 
 
 @pytest.fixture
@@ -436,6 +437,7 @@ def test_run_json_names_the_folds_that_are_done(done, train):
     lambda world: make_store(world.stores, replace(SPEC, version=2), world.frames) and (),
 ], ids=["epochs", "seed", "labels", "audio", "feature"])
 def test_anything_that_changes_scores_trains_anew_and_resume_refuses_to(done, train, change):
+    (done.runs / "mfcc" / "test").mkdir()
     (done.runs / "mfcc" / "test" / "0.npz").write_bytes(b"of the old model")
     before = done.bytes_of("mfcc", "*.*")
     flags = (*change(done), "--fold", 0)
