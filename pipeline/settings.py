@@ -255,7 +255,7 @@ def _converted(item: Any, inner: type, metadata: Any) -> Any:
     low, high = metadata["minimum"], metadata["maximum"]
     if inner in (int, float):
         if not math.isfinite(item):  # type: ignore[arg-type]
-            raise ValueError(f"needs {needed}, and a finite one")
+            raise ValueError(f"needs {needed}")
         if (low is not None and item < low) or (high is not None and item > high):
             bounds = f"at least {low}" if high is None else f"{low} to {high}"
             raise ValueError(f"needs {needed}, {bounds}" if low is not None
