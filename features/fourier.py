@@ -21,15 +21,18 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-# A block of frames and its spectrum, as float64, are to fit into the second-level cache.
-_BLOCK_BYTES = 512 << 10
+# Frames are transformed a few at a time, so that they and their spectra stay in the caches nearest
+# to the core (64 kB of float64 each) ...
+_PLAN_BYTES = 64 << 10
+# ... and gathered into as many power spectra as a sparse matrix is quick with (256 kB of float32).
+_BLOCK_BYTES = 256 << 10
 
 _plans = threading.local()
 
 
 def rows_a_block(n_fft: int) -> int:
-    """How many frames are best transformed at a time."""
-    return max(1, _BLOCK_BYTES // (8 * n_fft))
+    """How many frames are best handed over at a time."""
+    return max(1, _BLOCK_BYTES // (2 * n_fft))
 
 
 def power_spectrum(frames: np.ndarray, window: np.ndarray) -> np.ndarray:
@@ -38,29 +41,56 @@ def power_spectrum(frames: np.ndarray, window: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     frames : np.ndarray [shape=(b, n_fft), dtype=float32]
-        At most :func:`rows_a_block` of them.
     window : np.ndarray [shape=(n_fft,), dtype=float64]
 
     Returns
     -------
     power : np.ndarray [shape=(1 + n_fft // 2, b), dtype=float32]
+        Contiguous, as SciPy's sparse matrices want it.
     """
-    spectrum = _spectrum(frames, window).astype(np.complex64)
-    # As interleaved real and imaginary parts, squared in place: half the passes over memory.
-    parts = spectrum.view(np.float32)
-    parts *= parts
-    return parts[:, ::2].T + parts[:, 1::2].T
-
-
-def _spectrum(frames: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """[shape=(b, n_fft)] -> [shape=(b, 1 + n_fft // 2), dtype=complex128], valid until the next."""
-    if _fftw() is None:
-        return scipy.fft.rfft(frames * window, axis=1)
     plan = _plan(len(window))
-    n = len(frames)
-    np.multiply(frames, window, out=plan.input_array[:n])
-    plan.execute()
-    return plan.output_array[:n]
+    power = np.empty((len(frames), 1 + len(window) // 2), np.float32)
+    for first in range(0, len(frames), plan.rows):
+        some = frames[first:first + plan.rows]
+        # As interleaved real and imaginary parts, squared in place: half the passes over memory.
+        parts = plan.spectrum(some, window).view(np.float32)
+        np.multiply(parts, parts, out=parts)
+        np.add(parts[:, ::2], parts[:, 1::2], out=power[first:first + len(some)])
+    return np.ascontiguousarray(power.T)
+
+
+class _Plan:
+    """A transform with its own buffers."""
+
+    def __init__(self, n_fft: int, pyfftw: Any) -> None:
+        self.rows = max(1, _PLAN_BYTES // (8 * n_fft))
+        self._rounded = np.empty((self.rows, 1 + n_fft // 2), np.complex64)
+        self._fftw = pyfftw and pyfftw.FFTW(
+            pyfftw.zeros_aligned((self.rows, n_fft), np.float64),
+            pyfftw.empty_aligned((self.rows, 1 + n_fft // 2), np.complex128),
+            # Other planners choose by a stopwatch, and so not always the same way.
+            axes=(1,), flags=("FFTW_ESTIMATE",),
+        )
+
+    def spectrum(self, frames: np.ndarray, window: np.ndarray) -> np.ndarray:
+        """[shape=(b, n_fft)] -> [shape=(b, 1 + n_fft // 2), dtype=complex64], until the next."""
+        n = len(frames)
+        if self._fftw is None:
+            self._rounded[:n] = scipy.fft.rfft(frames * window, axis=1)
+        else:
+            np.multiply(frames, window, out=self._fftw.input_array[:n])
+            self._fftw.execute()
+            self._rounded[:n] = self._fftw.output_array[:n]
+        return self._rounded[:n]
+
+
+def _plan(n_fft: int) -> _Plan:
+    """One a thread and length, for its buffers are written to."""
+    known: dict[Any, _Plan] = _plans.__dict__.setdefault("known", {})
+    key = n_fft, _fftw()
+    if key not in known:
+        known[key] = _Plan(*key)
+    return known[key]
 
 
 @cache
@@ -71,17 +101,3 @@ def _fftw() -> Any:
     except ImportError:
         return None
     return pyfftw
-
-
-def _plan(n_fft: int) -> Any:
-    """A plan with its own buffers: one a thread, for they are written to."""
-    known = _plans.__dict__.setdefault("by_length", {})
-    if n_fft not in known:
-        pyfftw, rows = _fftw(), rows_a_block(n_fft)
-        known[n_fft] = pyfftw.FFTW(
-            pyfftw.zeros_aligned((rows, n_fft), np.float64),
-            pyfftw.empty_aligned((rows, 1 + n_fft // 2), np.complex128),
-            # Other planners choose by a stopwatch, and so not always the same way.
-            axes=(1,), flags=("FFTW_ESTIMATE",),
-        )
-    return known[n_fft]
