@@ -70,6 +70,26 @@ def folds_of(examples: Iterable[Label]) -> tuple[int, ...]:
     return tuple(sorted({x.fold for x in examples if x.fold is not None}))
 
 
+def wanted_folds(
+    there: Sequence[int], *, first: int | None = None, only: int | None = None
+) -> tuple[int, ...]:
+    """Which folds to train: the `first` so many, `only` one, or all.
+
+    Raises
+    ------
+    UsageError
+        If both are asked for, or more folds than there are.
+    """
+    if first is not None and only is not None:
+        raise UsageError(f"--folds {first} and --fold {only} contradict each other; give one")
+    if first is not None and first > len(there):
+        raise UsageError(
+            f"--folds is {first}; prepare made {len(there)}: "
+            f"python -m pipeline.prepare --folds {first} makes more"
+        )
+    return (only,) if only is not None else tuple(there[:first])
+
+
 def split(examples: Sequence[Label], fold: int) -> tuple[tuple[Label, ...], tuple[Label, ...]]:
     """(training clips, validation clips) of a fold; noisy clips train in every one.
 

@@ -38,10 +38,8 @@ def make_recipe(settings: Any, label_mode: str) -> Recipe:
     label_mode : {"single", "multi"}
         What prepare said.
     """
-    waves = settings.features == "waveform"
     chosen = {
-        "model": settings.model or ("conv1d" if waves else "conv2d"),
-        "normalization": settings.normalization or ("min-max" if waves else "standardize"),
+        "model": settings.model or ("conv1d" if settings.features == "waveform" else "conv2d"),
         "labels": settings.labels or label_mode,
     }
     return Recipe(**{f.name: chosen.get(f.name, getattr(settings, f.name))

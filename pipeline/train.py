@@ -45,13 +45,15 @@ class Settings:
     run: str | None = setting("the run's name; none: the feature's")
     labels: str | None = setting("labels a clip: exactly one, or any number; none: as prepared",
                                  choices=("multi", "single"))
+    folds: int | None = setting("train the first so many of the folds that prepare made; "
+                                "none: all", minimum=1)
     fold: int | None = setting("train this fold alone; none: all", minimum=0)
     noisy: bool = setting("train on the noisy clips too, in every fold")
     seconds: float = setting("length of a crop (s)", minimum=0.001)
     pad: str = setting("what makes up for shorter clips", choices=("silence", "repeat"))
-    normalization: str | None = setting(
-        "by the training clips' mean and variance, or each crop by its extremes; none: min-max "
-        "for waveforms, else standardize", choices=("standardize", "min-max"))
+    normalization: str = setting(
+        "by the training clips' mean and variance, or each crop by its extremes",
+        choices=("standardize", "min-max"))
     batch_size: int = setting("crops a step", minimum=1)
     epochs: int = setting("at most; a random crop of every training clip each", minimum=1)
     learning_rate: float = setting("of Adam", minimum=1e-12)
@@ -81,7 +83,7 @@ def run(settings: Settings) -> None:
         labels, dataset, store, label_mode=recipe.labels, noisy=recipe.noisy
     )
     folds = examples.folds_of(chosen)
-    wanted = folds if settings.fold is None else (settings.fold,)
+    wanted = examples.wanted_folds(folds, first=settings.folds, only=settings.fold)
     splits = {fold: examples.split(chosen, fold) for fold in wanted}
     identity = runs.identity(recipe, store, dataset.classes, chosen)
     left, earlier = runs.left_to_train(folder, identity, wanted, resume=settings.resume)

@@ -428,6 +428,14 @@ def test_run_json_names_the_folds_that_are_done(done, train):
     assert json.loads((done.runs / "mfcc" / "run.json").read_text())["folds"] == [1]
 
 
+def test_the_first_folds_alone(done, train):
+    shutil.rmtree(done.runs / "mfcc" / "folds/1")
+    ended = train("--folds", 1)
+    assert "folds 0 of 2" in ended.out
+    assert "nothing to do" in ended.out
+    assert "nothing to do" not in train("--folds", 2).out
+
+
 @pytest.mark.parametrize("change", [
     lambda world: ("--epochs", 3),
     lambda world: ("--seed", 5),
@@ -539,6 +547,8 @@ def test_clips_that_were_left_out_as_bad_are_only_noted(world, train):
 
 @pytest.mark.parametrize(("flags", "said"), [
     (("--fold", 2), "--fold is 2; there are 0, 1"),
+    (("--folds", 3), "--folds is 3; prepare made 2"),
+    (("--folds", 1, "--fold", 1), "contradict each other"),
     (("--model", "conv2d"), "conv2d needs at least 16 frames, not 8"),
     (("--model", "conv2"), "did you mean conv2d?"),
     (("--model", "conv1d"), "conv1d takes (samples,)"),
