@@ -75,10 +75,8 @@ def train_fold(task: FoldTask) -> int:
         display.row(row, time.monotonic() - began, best=best)
     best_row = history[best_epoch(history, recipe.monitor) - 1]
     runs.finish_fold(folder, task.identity, {"epochs": len(history), "best": best_row})
-    display.say(
-        f"best epoch {best_row['epoch']:.0f} of {len(history)}: val_loss "
-        f"{best_row['val_loss']:.4f}, val_lwlrap {best_row['val_lwlrap']:.4f}"
-    )
+    measured = (f"{k} {v:.4f}" for k, v in best_row.items() if k.startswith("val_"))
+    display.say(f"best epoch {best_row['epoch']:.0f} of {len(history)}: {', '.join(measured)}")
     return task.fold
 
 

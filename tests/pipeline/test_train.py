@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import os
 import shutil
 import signal
@@ -250,6 +251,7 @@ def test_one_label_a_clip(world, train):
     ended = train("--labels", "single", "--fold", 0)
     assert ended.code == 0, ended.err
     assert "5 clips with several labels are left out" in ended.out
+    assert re.search(r"best epoch .* val_accuracy [01]\.", ended.out)
     oof, _ = load_run(world.runs, "mfcc")
     several = {x.clip_id for x in read_labels(world.data) if len(x.labels) > 1}
     assert not several & set(oof.clip_ids)
