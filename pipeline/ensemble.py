@@ -45,6 +45,7 @@ def run(settings: Settings) -> None:
     from pipeline.clips import read_labels
     from pipeline.ensembling import combine, combine_tests
     from pipeline.evaluation import truth_of, write_json
+    from pipeline.members import MADE_OF, check_folds, digests
     from pipeline.scores import align, load_run, save
     from pipeline.stacking import folds_of, stack_runs
 
@@ -63,6 +64,7 @@ def run(settings: Settings) -> None:
     truth = truth_of(labels, oofs[0])
     test = None
     if settings.how == "stack":
+        check_folds(settings.folder, names, labels)
         oof, test = stack_runs(oofs, tests, truth, folds_of(labels, oofs[0].clip_ids))
     else:
         oof = combine(settings.how, named, weights, single=single)
@@ -79,6 +81,7 @@ def run(settings: Settings) -> None:
     write_json(out / "run.json", {
         "kind": "ensemble", "how": settings.how, "members": names, "weights": settings.weights,
         "label_mode": mode, "classes": oof.classes, "seed": settings.seed,
+        MADE_OF: digests(settings.folder, names),
     })
     _report(settings, named, oof, truth, single=single)
     print(f"Wrote {out}" + (", without test scores: the runs have none" if without else ""))

@@ -71,16 +71,15 @@ def run(settings: Settings) -> None:
 
 
 def _check(settings: Settings, dataset: Dataset, runs: list[Run]) -> None:
-    """Raise a UsageError that lists the runs that are of another task than the data."""
+    """Raise a UsageError that lists the runs that are of another task, or older than a member."""
+    from pipeline.members import check_current
     from pipeline.scores import listed
 
     wrong = []
     for each in runs:
         if odd := sorted(set(each.classes) ^ set(dataset.classes)):
             wrong.append(f"{each.name} and {settings.data} differ in their classes: {listed(odd)}")
-        if each.label_mode != dataset.label_mode:
-            wrong.append(f"{each.name} was trained with labels {each.label_mode}, "
-                         f"{settings.data} was prepared with {dataset.label_mode}")
+        check_current(settings.folder, each.name)
     if wrong:
         raise UsageError("\n".join(wrong) + "\nTrain these runs again, or prepare as they were")
 
@@ -93,6 +92,12 @@ def _measure(settings: Settings, each: Run, labels: dict[str, Label]) -> dict[st
 
     single = each.label_mode == "single"
     oof, folds = load_run(settings.folder, each.name)
+    trained = set(oof.clip_ids)
+    several = {c for c, x in labels.items() if len(x.labels) > 1 and c not in trained}
+    if single and several:
+        print(f"{each.name} gives one label a clip; {len(several)} clips of several labels are "
+              "left out")
+        labels = {c: x for c, x in labels.items() if c not in several}
     test = mean_over_folds(each.name, folds, single=single) if folds else None
     found, notes = subsets(oof, test, labels)
     for note in notes:

@@ -1,7 +1,7 @@
 """Write a run's test scores as a submission in the form of sample_submission.csv, and check it.
 
   python -m pipeline.submit --run ensemble
-  python -m pipeline.submit --run mfcc --top 3       # fname,label of the 2018 competition
+  python -m pipeline.submit --run mfcc --top 3       # where the sample is fname,label (2018)
   python -m pipeline.submit --check submission.csv   # any file, whoever made it
 
 Columns, rows and their order are the sample's; names, order, duplicates and finite numbers are
@@ -9,9 +9,9 @@ checked before anything is written, and everything wrong is listed. A trained ru
 geometric mean of its folds.
 
 A class that no training clip has keeps its column, with what the run says of it; a column that
-the run does not know at all holds 0, and is named. A test clip without scores (its audio was bad)
-is an error, exit code 3. With --allow-missing N up to N of them get each class's mean score over
-all test clips, the best guess that knows nothing of a clip, because Kaggle refuses a file that
+the run does not know at all ranks last, and is named. A test clip without scores (its audio was
+bad) is an error, exit code 3. With --allow-missing N up to N of them get each class's mean score
+over all test clips, the best guess that knows nothing of a clip, because Kaggle refuses a file that
 lacks a row. Clips with scores that the sample does not ask for are left out, and counted.
 """
 
@@ -67,7 +67,7 @@ def run(settings: Settings) -> None:
     else:
         made = submission.rows_of_scores(sample, scores)
         if unknown := [c for c in sample.columns if c not in scores.classes]:
-            print(f"The run does not know {', '.join(unknown)}: 0 in these columns")
+            print(f"The run does not know {', '.join(unknown)}: they rank last")
     submission.check(f"{settings.out}", list(enumerate(made, 1)), sample, classes=scores.classes,
                      top=settings.top)
     submission.write(settings.out, made)
@@ -77,9 +77,11 @@ def run(settings: Settings) -> None:
 
 def _test_scores(settings: Settings) -> Scores:
     from pipeline.ensembling import mean_over_folds
+    from pipeline.members import check_current
     from pipeline.scores import load_run, read_run
 
     facts = read_run(settings.folder, settings.run)
+    check_current(settings.folder, settings.run)
     _, folds = load_run(settings.folder, settings.run)
     if not folds:
         raise UsageError(f"{settings.folder / settings.run} has no test scores; "

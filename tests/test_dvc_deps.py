@@ -17,7 +17,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 # What changes how a stage runs, and nothing that it writes.
 CIRCUMSTANCES = {"jobs", "backend"}
 # What a matrix gives on the command line instead.
-FROM_THE_MATRIX = {("train", "features"), ("predict", "run")}
+FROM_THE_MATRIX = {("train", "features"), ("train", "run"), ("predict", "run")}
 
 
 def stage_body(name: str) -> dict:

@@ -12,7 +12,8 @@ import pytest
 from pipeline import evaluate, evaluation, metrics
 from pipeline.clips import Dataset, Label, read_labels, write_dataset, write_labels
 from pipeline.errors import StoreError, UsageError
-from pipeline.scores import Scores, load, save
+from pipeline.members import digests
+from pipeline.scores import Scores, load, save, select
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("Bark", "Rain", "Thunder", "Zither")
@@ -267,13 +268,44 @@ def test_a_bad_history(made_up, content, error, message):
 
 def test_runs_of_another_task_are_all_listed(made_up):
     write_ensemble(made_up)
-    write_facts(made_up / "runs" / "ensemble", kind="ensemble", label_mode="single")
+    write_facts(made_up / "runs" / "ensemble", kind="ensemble", classes=["Bark", "Cat"])
     write_facts(made_up / "runs" / "mfcc", classes=["Bark", "Dog"])
     with pytest.raises(UsageError) as caught:
         evaluate.run(settings(made_up, runs=("mfcc", "ensemble")))
     assert "mfcc and" in str(caught.value)
     assert "differ in their classes: Dog, Rain, Thunder, Zither" in str(caught.value)
-    assert "ensemble was trained with labels single" in str(caught.value)
+    assert "ensemble and" in str(caught.value)
+
+
+def test_a_run_of_one_label_a_clip_on_data_of_several(made_up, capsys):
+    """The clips of several labels, which it was not trained on, are left out of the test too."""
+    labels = read_labels(made_up / "prepared")
+    several = {x.clip_id for x in labels if len(x.labels) > 1}
+    run = made_up / "runs" / "mfcc"
+    write_facts(run, label_mode="single")
+    for path in run.glob("folds/*/oof.npz"):
+        scores = load(path, made_by="")
+        kept = [c for c in scores.clip_ids if c not in several]
+        save(path, select(scores, kept, scores.classes))
+    evaluate.run(settings(made_up))
+    out = capsys.readouterr().out
+    assert f"mfcc gives one label a clip; {len(several)} clips of several labels are left" in out
+    metrics = json.loads((made_up / "reports" / "metrics.json").read_text())["mfcc"]
+    assert all("accuracy" in each for each in metrics.values())
+    assert metrics["oof"]["clips"] == N_CURATED - sum(
+        x.split == "curated" and x.clip_id in several for x in labels)
+
+
+def test_an_ensemble_of_scores_that_are_there_no_more(made_up):
+    write_ensemble(made_up)
+    facts = {"kind": "ensemble", "made_of": digests(made_up / "runs", ["mfcc"])}
+    write_facts(made_up / "runs" / "ensemble", **facts)
+    evaluate.run(settings(made_up, runs=("ensemble",)))
+    path = made_up / "runs/mfcc/folds/0/oof.npz"
+    old = load(path, made_by="")
+    save(path, Scores(old.clip_ids, old.classes, old.values[::-1].copy()))
+    with pytest.raises(UsageError, match="was made of other scores than there are now in mfcc"):
+        evaluate.run(settings(made_up, runs=("ensemble",)))
 
 
 def test_several_labels_where_one_is_needed(made_up):

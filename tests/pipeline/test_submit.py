@@ -127,13 +127,20 @@ def test_a_spreadsheets_sample_is_read_and_a_clean_file_written(tmp_path, dress)
     assert b"\r" not in made
 
 
-def test_a_class_that_the_run_does_not_know_gets_a_column_of_zeros(tmp_path, capsys):
+def test_a_class_that_the_run_does_not_know_ranks_last(tmp_path, capsys):
     make(tmp_path, "fname,Bark,Dog,Rain,Zither\na.wav,0,0,0,0\n")
     submit.run(settings(tmp_path))
     assert (tmp_path / "submission.csv").read_text().endswith("\na.wav,0.1,0,0.2,1e-30\n")
     out = capsys.readouterr().out
-    assert "The run does not know Dog: 0 in these columns" in out
+    assert "The run does not know Dog: they rank last" in out
     assert "2 clips with scores are not in the sample" in out
+
+
+def test_a_class_that_the_run_does_not_know_ranks_last_below_negative_scores_too(tmp_path):
+    sample = submission.Sample(tmp_path, ("Bark", "Dog"), ("a.wav", "b.wav"))
+    values = np.array([[-0.5], [0.5]], np.float32)
+    made = submission.rows_of_scores(sample, Scores(("a.wav", "b.wav"), ("Bark",), values))
+    assert made[1:] == [["a.wav", "-0.5", "-0.5"], ["b.wav", "0.5", "0"]]
 
 
 def test_missing_clips_are_listed_or_filled_with_the_class_means(made_up):
@@ -252,6 +259,12 @@ def test_a_file_that_is_not_as_the_sample(tmp_path, old, new, message):
 def test_labels_that_are_not_sound(tmp_path, labels, message):
     text = SAMPLE_2018.replace("c.wav,Rain Bark Zither", f"c.wav,{labels}")
     with pytest.raises(UsageError, match=message):
+        check(tmp_path, text, SAMPLE_2018, classes=CLASSES)
+
+
+def test_a_file_of_the_2018_form_without_its_column(tmp_path):
+    text = "\n".join(line.split(",")[0] for line in SAMPLE_2018.splitlines())
+    with pytest.raises(UsageError, match=r"columns missing \(1\): label"):
         check(tmp_path, text, SAMPLE_2018, classes=CLASSES)
 
 
