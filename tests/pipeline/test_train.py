@@ -40,7 +40,8 @@ SPEC = FeatureSpec(
 )
 WAVES = FeatureSpec("waveform", 1, "int16", 0, "full scale", {"sr": 8000})
 # 8 frames; dummy2d trains in no time.
-TINY = ("--model", "dummy2d", "--seconds", 0.1125, "--epochs", 2, "--batch-size", 8)
+TINY = ("--model", "dummy2d", "--seconds", 0.1125, "--epochs", 2, "--batch-size", 8,
+        "--jobs", 1)
 
 
 def make_store(folder, spec, arrays, excluded=()):
