@@ -309,7 +309,11 @@ def test_a_killed_worker_is_one_clear_line(start, finish, reference, stores_of, 
 def test_a_second_run_is_told_who_is_there(start, run_stage, data, tmp_path):
     process = start()
     wait_for_progress(process, tmp_path / "s")
-    ended = run_stage("extract", "--data", data.prepared, "--out", "s", "--jobs", 1)
+    process.send_signal(signal.SIGSTOP)  # else it may be done before the second one has started
+    try:
+        ended = run_stage("extract", "--data", data.prepared, "--out", "s", "--jobs", 1)
+    finally:
+        process.send_signal(signal.SIGCONT)
     assert ended.code == 1
     assert f"s is in use by process {process.pid} on " in ended.err
     assert ended.err.count("\n") == 1
