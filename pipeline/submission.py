@@ -105,8 +105,10 @@ def fill_missing(scores: Scores, clip_ids: Sequence[str]) -> Scores:
 
 
 def rows_of_scores(sample: Sample, scores: Scores) -> list[list[str]]:
-    """Header and rows of a 2019 submission; a column that the scores do not know holds 0, or
-    a clip's lowest score where that is less: stacked scores may be negative.
+    """Header and rows of a 2019 submission.
+
+    A column that the scores do not know holds 0, or a clip's lowest score where that is less:
+    stacked scores may be negative.
 
     Raises
     ------
@@ -121,9 +123,8 @@ def rows_of_scores(sample: Sample, scores: Scores) -> list[list[str]]:
                          f"{listed(odd)}. Is it the sample of this data set?")
     known = select(scores, sample.clip_ids, [c for c in sample.columns if c in scores.classes])
     cells = dict(zip(known.classes, known.values.T.astype(str).tolist(), strict=True))
-    lowest = np.minimum(known.values.min(axis=1, initial=0), 0).astype(known.values.dtype)
-    unknown = ["0" if x == 0 else str(x) for x in lowest]
-    columns = [list(sample.clip_ids), *(cells.get(c, unknown) for c in sample.columns)]
+    lowest = ["0" if x == 0 else str(x) for x in known.values.min(axis=1, initial=0)]
+    columns = [list(sample.clip_ids), *(cells.get(c, lowest) for c in sample.columns)]
     return [[ID, *sample.columns], *map(list, zip(*columns, strict=True))]
 
 
@@ -174,12 +175,10 @@ def check(
     for line, cells in body:
         if len(cells) != len(header):
             wrong.append(f"{where}:{line}: {len(cells)} cells; the header has {len(header)}")
-        elif sample.of_labels and header != needed:
-            continue  # its columns are wrong, and said to be
-        elif sample.of_labels:
-            wrong += _label_faults(f"{where}:{line}", cells[1], classes, top)
-        else:
+        elif not sample.of_labels:
             wrong += _score_faults(f"{where}:{line}", header[1:], cells[1:])
+        elif LABEL in header:
+            wrong += _label_faults(f"{where}:{line}", cells[header.index(LABEL)], classes, top)
     wrong += _names(f"{where}: clips", [cells[0] for _, cells in body], list(sample.clip_ids))
     _raise(wrong)
 
