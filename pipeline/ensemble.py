@@ -45,7 +45,7 @@ def run(settings: Settings) -> None:
     from pipeline.clips import read_labels
     from pipeline.ensembling import combine, combine_tests
     from pipeline.evaluation import truth_of, write_json
-    from pipeline.members import MADE_OF, check_folds, digests
+    from pipeline.members import check_folds, digests
     from pipeline.scores import align, load_run, save
     from pipeline.stacking import folds_of, stack_runs
 
@@ -81,7 +81,7 @@ def run(settings: Settings) -> None:
     write_json(out / "run.json", {
         "kind": "ensemble", "how": settings.how, "members": names, "weights": settings.weights,
         "label_mode": mode, "classes": oof.classes, "seed": settings.seed,
-        MADE_OF: digests(settings.folder, names),
+        "made_of": digests(settings.folder, names),
     })
     _report(settings, named, oof, truth, single=single)
     print(f"Wrote {out}" + (", without test scores: the runs have none" if without else ""))
@@ -89,6 +89,7 @@ def run(settings: Settings) -> None:
 
 def _check(settings: Settings) -> str:
     """The runs' label mode; raises a UsageError that lists all that is wrong with the settings."""
+    from pipeline.members import stale
     from pipeline.scores import is_folder_name, read_run
 
     names, wrong = settings.runs, []
@@ -108,6 +109,7 @@ def _check(settings: Settings) -> str:
     for name in names:
         try:
             modes[name] = read_run(settings.folder, name).label_mode
+            wrong += stale(settings.folder, name)
         except UsageError as error:
             wrong.append(str(error))
     if len(set(modes.values())) > 1:

@@ -72,16 +72,17 @@ def run(settings: Settings) -> None:
 
 def _check(settings: Settings, dataset: Dataset, runs: list[Run]) -> None:
     """Raise a UsageError that lists the runs that are of another task, or older than a member."""
-    from pipeline.members import check_current
+    from pipeline.members import stale
     from pipeline.scores import listed
 
     wrong = []
     for each in runs:
         if odd := sorted(set(each.classes) ^ set(dataset.classes)):
             wrong.append(f"{each.name} and {settings.data} differ in their classes: {listed(odd)}")
-        check_current(settings.folder, each.name)
+            wrong[-1] += ": train it again, or prepare as it was"
+        wrong += stale(settings.folder, each.name)
     if wrong:
-        raise UsageError("\n".join(wrong) + "\nTrain these runs again, or prepare as they were")
+        raise UsageError("\n".join(wrong))
 
 
 def _measure(settings: Settings, each: Run, labels: dict[str, Label]) -> dict[str, Result]:
@@ -92,8 +93,8 @@ def _measure(settings: Settings, each: Run, labels: dict[str, Label]) -> dict[st
 
     single = each.label_mode == "single"
     oof, folds = load_run(settings.folder, each.name)
-    trained = set(oof.clip_ids)
-    several = {c for c, x in labels.items() if len(x.labels) > 1 and c not in trained}
+    known = set(oof.clip_ids)
+    several = {c for c, x in labels.items() if len(x.labels) > 1 and c not in known}
     if single and several:
         print(f"{each.name} gives one label a clip; {len(several)} clips of several labels are "
               "left out")

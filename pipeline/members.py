@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.clips import Label
 from pipeline.errors import UsageError
 from pipeline.scores import fold_folder, listed, load, read_run, test_path
-
-MADE_OF = "made_of"
 
 
 def digests(runs: Path, names: Sequence[str]) -> dict[str, str]:
@@ -29,22 +26,18 @@ def _digest(runs: Path, name: str) -> str:
     return made.hexdigest()
 
 
-def check_current(runs: Path, name: str) -> None:
-    """Hold an ensemble against its members as they are now; those that are gone cannot differ.
+def stale(runs: Path, name: str) -> list[str]:
+    """What is wrong with an ensemble whose members, or theirs, have other scores by now.
 
-    Raises
-    ------
-    UsageError
-        If a member has other scores than it was made of.
+    Members that are gone cannot differ; a trained run has none.
     """
-    facts = json.loads((runs / name / "run.json").read_text(encoding="utf-8"))
-    made_of = facts.get(MADE_OF, {})
-    there = [member for member in made_of if (runs / member / "run.json").is_file()]
-    if old := [m for m, digest in digests(runs, there).items() if digest != made_of[m]]:
-        raise UsageError(
-            f"{runs / name} was made of other scores than there are now in {listed(old)}; "
-            "run `python -m pipeline.ensemble` again"
-        )
+    run = read_run(runs, name)
+    there = [member for member in run.made_of if (runs / member / "run.json").is_file()]
+    wrong = [line for member in there for line in stale(runs, member)]
+    if old := [m for m, digest in digests(runs, there).items() if digest != run.made_of[m]]:
+        wrong.append(f"{runs / name} was made of other scores than there are now in "
+                     f"{listed(old)}; run `python -m pipeline.ensemble` again")
+    return wrong
 
 
 def check_folds(runs: Path, names: Sequence[str], labels: Mapping[str, Label]) -> None:
@@ -57,7 +50,10 @@ def check_folds(runs: Path, names: Sequence[str], labels: Mapping[str, Label]) -
     """
     wrong = []
     for name in names:
-        for fold in read_run(runs, name).folds:
+        run = read_run(runs, name)
+        if run.made_of:
+            check_folds(runs, [m for m in run.made_of if (runs / m / "run.json").is_file()], labels)
+        for fold in run.folds:
             scores = load(fold_folder(runs / name, fold) / "oof.npz",
                           made_by="python -m pipeline.train")
             odd = [c for c in scores.clip_ids if c not in labels or labels[c].fold != fold]

@@ -22,7 +22,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -225,12 +225,15 @@ class Run:
         ``multi`` or ``single``.
     folds : tuple of int
         The folds that were trained; none for an ensemble.
+    made_of : dict of str to str
+        An ensemble's members, and what :mod:`pipeline.members` says of their scores.
     """
 
     name: str
     classes: tuple[str, ...]
     label_mode: str
     folds: tuple[int, ...]
+    made_of: dict[str, str] = field(default_factory=dict)
 
 
 def is_folder_name(name: str) -> bool:
@@ -258,7 +261,8 @@ def read_run(runs: Path, name: str) -> Run:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         folds = [] if facts.get("kind") == "ensemble" else facts["folds"]
-        run = Run(name, tuple(facts["classes"]), facts["label_mode"], tuple(folds))
+        run = Run(name, tuple(facts["classes"]), facts["label_mode"], tuple(folds),
+                  dict(facts.get("made_of", {})))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise StoreError(f"{path}: not a sound run.json ({error!r}); train the run again") from None
     if not all(type(k) is int for k in run.folds) or run.label_mode not in ("multi", "single"):

@@ -77,11 +77,12 @@ def run(settings: Settings) -> None:
 
 def _test_scores(settings: Settings) -> Scores:
     from pipeline.ensembling import mean_over_folds
-    from pipeline.members import check_current
+    from pipeline.members import stale
     from pipeline.scores import load_run, read_run
 
     facts = read_run(settings.folder, settings.run)
-    check_current(settings.folder, settings.run)
+    if wrong := stale(settings.folder, settings.run):
+        raise UsageError("\n".join(wrong))
     _, folds = load_run(settings.folder, settings.run)
     if not folds:
         raise UsageError(f"{settings.folder / settings.run} has no test scores; "

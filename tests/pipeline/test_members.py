@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.clips import Label
 from pipeline.errors import UsageError
-from pipeline.members import MADE_OF, check_current, check_folds, digests
+from pipeline.members import check_folds, digests, stale
 from pipeline.scores import Scores, save
 
 LABELS = {c: Label(c, ("A",), "curated", k % 2, "") for k, c in enumerate("abcd")}
@@ -28,29 +28,33 @@ def write(runs, name, facts, **files):
 def runs(tmp_path):
     write(tmp_path, "mfcc", {"folds": [0, 1]}, folds__0__oof="ac", folds__1__oof="bd")
     made_of = digests(tmp_path, ["mfcc"])
-    write(tmp_path, "both", {"kind": "ensemble", MADE_OF: made_of}, oof="abcd")
+    write(tmp_path, "both", {"kind": "ensemble", "made_of": made_of}, oof="abcd")
     return tmp_path
 
 
 def test_nothing_has_changed(runs):
-    check_current(runs, "both")
-    check_current(runs, "mfcc")
+    assert stale(runs, "both") == stale(runs, "mfcc") == []
     check_folds(runs, ["mfcc", "both"], LABELS)
 
 
 @pytest.mark.parametrize("changed", ["folds__0__oof", "test__1"])
 def test_a_member_with_other_scores(runs, changed):
     write(runs, "mfcc", {"folds": [0, 1]}, **{changed: "ca"})
-    with pytest.raises(UsageError, match=r"made of other scores than there are now in mfcc"):
-        check_current(runs, "both")
+    (wrong,) = stale(runs, "both")
+    assert "made of other scores than there are now in mfcc" in wrong
+    # What is made of both is no fresher.
+    outer = {"kind": "ensemble", "made_of": digests(runs, ["both"])}
+    write(runs, "outer", outer, oof="abcd")
+    assert stale(runs, "outer") == [wrong]
 
 
 def test_a_member_that_is_gone_cannot_differ(runs):
     (runs / "mfcc" / "run.json").unlink()
-    check_current(runs, "both")
+    assert stale(runs, "both") == []
 
 
 def test_folds_that_were_made_anew(runs):
     labels = {**LABELS, "a": Label("a", ("A",), "curated", 1, "")}
-    with pytest.raises(UsageError, match=r"mfcc, fold 0: 1 clips are of another fold.*: a"):
-        check_folds(runs, ["mfcc"], labels)
+    for name in ("mfcc", "both"):
+        with pytest.raises(UsageError, match=r"mfcc, fold 0: 1 clips are of another fold.*: a"):
+            check_folds(runs, [name], labels)
