@@ -2,7 +2,7 @@
 # make test    set up, check style and types, pass the tests
 .PHONY: repro test test-all check clean
 PYTHON ?= python3
-EXTRAS ?= fftw,train,repro,dask,dev
+EXTRAS ?= train,repro,dask,dev
 VENV   := .venv
 BIN    := $(VENV)/bin
 
@@ -27,4 +27,4 @@ test-all: check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
 clean:
-	rm -rf data/demo prepared stores
+	rm -rf data/demo prepared stores features/__pycache__ pipeline/__pycache__

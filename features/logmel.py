@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.checks import check_audio, check_spectral
-from features.spectral import Mel, frame_count, mel_of, to_db
+from features.spectral import Mel, frame_count, mel_of
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,10 @@ class LogMel:
 
 def mel_db(mel: Mel, y: np.ndarray) -> np.ndarray:
     """Mel power of a whole clip in decibels, not clipped. [shape=(n_frames, n_mels)]"""
-    return to_db(mel.stream().push(y, last=True)).T
+    # Like the stream, not before it is needed.
+    from features.decibels import to_db
+
+    return to_db(mel.stream().push(y, last=True))
 
 
 def db_floor(loudest: float, top_db: float | None) -> float:

@@ -1,22 +1,21 @@
 """One short-time Fourier transform, shared by log-mel and MFCC.
 
 The numbers are librosa's (``center=True``, zero padding, periodic Hann window, power spectrum,
-Slaney mel). The manner is not: frames go through in blocks that fit into the second-level cache,
-the filters are made once and applied as a sparse matrix, and samples may come in pieces, so that
-a clip of any length takes the same memory.
+Slaney mel). The manner is not: several frames go through at once, the filters are made once and
+applied without their zeros, and samples may come in pieces, so that a clip of any length takes the
+same memory.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import scipy.sparse
 
-from features.fourier import power_spectrum, rows_a_block
-from features.mel import mel_filters
+if TYPE_CHECKING:
+    from features.melstream import MelStream
 
 # librosa.power_to_db's floor of power, -100 dB.
 AMIN = 1e-10
@@ -60,6 +59,10 @@ class Mel:
 
     def stream(self) -> MelStream:
         """A stream to push one clip's samples into."""
+        # Not before it is needed: a compiler takes a quarter of a second to import, and most who
+        # ask for a feature only want to know its settings.
+        from features.melstream import MelStream
+
         return MelStream(self)
 
 
@@ -93,72 +96,3 @@ def mel_of(feature: SpectralSettings) -> Mel:
 def hann_window(n_fft: int) -> np.ndarray:
     """Periodic Hann window. [shape=(n_fft,), dtype=float64]"""
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-
-
-@lru_cache(maxsize=8)
-def _sparse_filters(mel: Mel) -> scipy.sparse.csr_matrix:
-    filters = mel_filters(mel.sr, mel.n_fft, mel.n_mels, mel.fmin, mel.fmax)
-    return scipy.sparse.csr_matrix(filters)
-
-
-class MelStream:
-    """Mel power of one clip whose samples come in pieces.
-
-    Push every piece, the last one with ``last=True``. How the samples were cut does not change a
-    frame by more than rounding.
-    """
-
-    def __init__(self, mel: Mel) -> None:
-        self._mel = mel
-        self._filters = _sparse_filters(mel)
-        self._window = hann_window(mel.n_fft)
-        self._pending = np.zeros(mel.n_fft // 2, np.float32)
-
-    def push(self, y: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """The mel power of the frames that are complete now.
-
-        Parameters
-        ----------
-        y : np.ndarray [shape=(n,), dtype=float32]
-            The next samples.
-        last : bool
-            Whether the clip ends here.
-
-        Returns
-        -------
-        power : np.ndarray [shape=(n_mels, b), dtype=float32]
-            The next `b` frames, frequency first.
-        """
-        n_fft, hop = self._mel.n_fft, self._mel.hop_length
-        tail = [np.zeros(n_fft // 2, np.float32)] if last else []
-        samples = np.concatenate([self._pending, y, *tail])
-        n_frames = max(0, 1 + (len(samples) - n_fft) // hop)
-        self._pending = samples[n_frames * hop:].copy()
-        power = np.empty((self._mel.n_mels, n_frames), np.float32)
-        if not n_frames:
-            return power
-        frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[::hop][:n_frames]
-        step = rows_a_block(n_fft)
-        for first in range(0, n_frames, step):
-            block = slice(first, first + step)
-            spectrum = power_spectrum(frames[block], self._window)  # (1 + n_fft // 2, b)
-            power[:, block] = self._filters @ spectrum              # (n_mels, b)
-        return power
-
-
-def to_db(power: np.ndarray) -> np.ndarray:
-    """``10 log10(max(power, 1e-10))`` in place, by the natural logarithm, which NumPy vectorises.
-
-    Parameters
-    ----------
-    power : np.ndarray [dtype=float32]
-
-    Returns
-    -------
-    db : np.ndarray [dtype=float32]
-        The same array (in dB).
-    """
-    np.maximum(power, np.float32(AMIN), out=power)
-    np.log(power, out=power)
-    power *= np.float32(10 / np.log(10))
-    return power

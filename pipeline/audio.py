@@ -1,8 +1,10 @@
 """Decode, downmix, resample: the only import of libsndfile (soundfile) and libsoxr (soxr).
 
-Samples are float32 with full scale at 1.0. Channels are averaged before resampling, as
-``librosa.load(mono=True)`` does it; the resampler is soxr HQ, librosa's default, and a clip of N
-samples becomes ``ceil(N * (sr / source_sr))`` samples, as ``librosa.resample`` gives them.
+Samples are float32 with full scale at 1.0, or int16 as long as nobody has to compute with them:
+those of a mono 16-bit file at the wanted rate go into a store of int16 as they are. Channels are
+averaged before resampling, as ``librosa.load(mono=True)`` does it; the resampler is soxr HQ,
+librosa's default, and a clip of N samples becomes ``ceil(N * (sr / source_sr))`` samples, as
+``librosa.resample`` gives them.
 """
 
 from __future__ import annotations
@@ -105,8 +107,8 @@ def opened(path: Path) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
     Yields
     ------
     header : Header
-    blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
-        At most :data:`BLOCK` values at a time, full scale at 1.0; not checked for NaN.
+    blocks : iterator of np.ndarray [shape=(n,), dtype=int16 or float32]
+        At most :data:`BLOCK` values at a time, see :func:`as_float32`; not checked for NaN.
 
     Raises
     ------
@@ -125,14 +127,28 @@ def _header(file: soundfile.SoundFile) -> Header:
 
 
 def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    # 16-bit samples are read as they are and scaled here: a quarter of the time.
-    plain = file.channels == 1 and file.subtype == "PCM_16"
-    n = max(1, min(file.frames, BLOCK // file.channels))
-    shape = (n,) if file.channels == 1 else (n, file.channels)
-    while len(block := file.read(out=np.empty(shape, np.int16 if plain else np.float32))):
-        if plain:
-            block = block * np.float32(1 / 32768)
-        yield block if block.ndim == 1 else block.mean(axis=1)
+    mono = file.channels == 1
+    dtype = "int16" if mono and file.subtype == "PCM_16" else "float32"
+    # Nothing comes after what a header counts; where it only estimates, the end is looked for.
+    left = math.inf if only_estimated(file.format) else file.frames
+    while left > 0:
+        n = int(max(1, min(left, file.frames, BLOCK // file.channels)))
+        block = np.empty((n,) if mono else (n, file.channels), dtype)
+        block = block[:file.buffer_read_into(block, dtype)]
+        if not len(block):
+            return
+        left -= len(block)
+        yield block if mono else block.mean(axis=1)
+
+
+def only_estimated(format_: str) -> bool:
+    """Whether headers of this format of libsndfile's only estimate a length."""
+    return format_ in ("MP3", "MPEG")
+
+
+def as_float32(y: np.ndarray) -> np.ndarray:
+    """Samples with full scale at 1.0. [shape=(n,), dtype=int16 or float32] -> [dtype=float32]"""
+    return y * np.float32(1 / 32768) if y.dtype == np.int16 else y
 
 
 class Resampler:
@@ -150,9 +166,22 @@ class Resampler:
         self._left = length
 
     def push(self, y: np.ndarray, *, last: bool) -> np.ndarray:
-        """The samples that are ready. [shape=(n,), dtype=float32] -> [shape=(m,), dtype=float32]"""
-        out = y if self._stream is None else self._stream.resample_chunk(y, last=last)
-        out = out[:self._left]
+        """The samples that are ready.
+
+        Parameters
+        ----------
+        y : np.ndarray [shape=(n,), dtype=int16 or float32]
+        last : bool
+            Whether the clip ends here.
+
+        Returns
+        -------
+        out : np.ndarray [shape=(m,), dtype=float32]
+            `y` itself, of its own dtype, where the rates are the same.
+        """
+        if self._stream is not None:
+            y = self._stream.resample_chunk(as_float32(y), last=last)
+        out = y[:self._left]
         self._left -= len(out)
         if last and self._left:
             out = np.pad(out, (0, self._left))

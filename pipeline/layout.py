@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -153,20 +154,16 @@ class Row:
 
     def packed(self) -> dict[str, bytes]:
         """The bytes of each table's row."""
-        values = {
-            "crc32": self.crc32,
-            "digest": self.digest.encode(),
-            "sound": self.sound,
-            "moments/count": self.moments.count,
-            "moments/mean": self.moments.mean,
-            "moments/m2": self.moments.m2,
-        }
         data = {
-            name: np.asarray(values[name], dtype).tobytes()
-            for name, (dtype, _) in TABLES.items() if name in values
+            "crc32": struct.pack("<I", self.crc32),
+            "digest": self.digest.encode(),
+            "sound": struct.pack("<qq", *self.sound),
+            "moments/count": struct.pack("<q", self.moments.count),
+            "moments/mean": self.moments.mean.astype("<f8", copy=False).tobytes(),
+            "moments/m2": self.moments.m2.astype("<f8", copy=False).tobytes(),
         }
         crc = zlib.crc32(b"".join(data.values()))
-        return {**data, "row_crc32": np.asarray(crc, "<u4").tobytes()}
+        return {**data, "row_crc32": struct.pack("<I", crc)}
 
 
 def row_bytes(name: str, spec: FeatureSpec) -> int:
@@ -242,8 +239,8 @@ class ClipWriter:
             raise ValueError(f"clip {self._index} has fewer frames than were laid out")
         packed = Row(self._crc, digest, sound, moments).packed()
         for name, data in packed.items():
-            offset = self._places.tables[name] + self._index * row_bytes(name, self._spec)
-            pwrite_all(self._file, memoryview(data), offset)
+            offset = self._places.tables[name] + self._index * len(data)
+            pwrite_all(self._file, data, offset)
 
 
 def read_row(file: int, places: Places, spec: FeatureSpec, index: int) -> dict[str, bytes] | None:
@@ -267,8 +264,7 @@ def as_bytes(frames: np.ndarray) -> memoryview:
     return np.ascontiguousarray(frames).reshape(-1).view(np.uint8).data
 
 
-def pwrite_all(file: int, data: memoryview, offset: int) -> None:
+def pwrite_all(file: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of `data` at `offset`: a single ``pwrite`` may stop short of it."""
-    while len(data):
-        written = os.pwrite(file, data, offset)
+    while (written := os.pwrite(file, data, offset)) < len(data):
         data, offset = data[written:], offset + written

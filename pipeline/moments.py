@@ -40,20 +40,6 @@ class Moments:
         return np.sqrt(self.variance)
 
 
-def moments_of(frames: np.ndarray, scale: float = 1.0) -> Moments:
-    """Moments of ``scale * frames``. [shape=(n, n_values) or (n,), any real dtype]"""
-    x = frames.astype(np.float64)
-    if x.ndim == 1:
-        mean = x.mean(keepdims=True)
-        x -= mean
-        m2 = np.array([x @ x])
-    else:
-        mean = x.mean(axis=0)
-        x -= mean
-        m2 = np.einsum("ij,ij->j", x, x)
-    return Moments(len(x), mean * scale, m2 * scale ** 2)
-
-
 def merge(parts: list[Moments]) -> Moments:
     """Moments of all frames together.
 
@@ -64,6 +50,8 @@ def merge(parts: list[Moments]) -> Moments:
     """
     if not parts:
         raise ValueError("no moments to merge: at least one clip is needed")
+    if len(parts) == 1:
+        return parts[0]
     return merge_arrays(
         np.array([p.count for p in parts]),
         np.stack([p.mean for p in parts]),

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from features.decibels import to_db
 from features.logmel import LogMel, db_floor
+from features.melstream import MelStream
 from features.mfcc import Mfcc
 from features.silence import SilenceStream
-from features.spectral import Mel, MelStream, to_db
-from pipeline.audio import Resampler
+from features.spectral import Mel
+from pipeline.audio import Resampler, as_float32
 from pipeline.extractors import Target
+from pipeline.frame_moments import moments_of
 from pipeline.layout import ClipWriter
-from pipeline.moments import Moments, merge, moments_of
+from pipeline.moments import Moments, merge
 
 # Mel frames handled at a time, and how many a clip may have before they wait on disk (64 MB).
 _CHUNK = 1024
@@ -40,14 +43,15 @@ class Track:
         self._clipped = 0
 
     def push(self, y: np.ndarray, *, last: bool) -> None:
-        """Take the next decoded samples. [shape=(n,), dtype=float32]"""
+        """Take the next decoded samples. [shape=(n,), dtype=int16 or float32]"""
         y = self._resampler.push(y, last=last)
-        self._silence.push(y)
-        for spool in self._spools.values():
-            spool.push(y, last=last)
         for target in self._targets:
             if target.name == "waveform" and len(y):
                 self._write(target, y)
+        y = as_float32(y)
+        self._silence.push(y)
+        for spool in self._spools.values():
+            spool.push(y, last=last)
 
     def finish(self, digest: str, trim_db: float) -> int:
         """Write what had to wait for the clip's end, and the rows; the samples clipped."""
@@ -85,7 +89,7 @@ class MelSpool:
 
     def push(self, y: np.ndarray, *, last: bool) -> None:
         """Take the next samples. [shape=(n,), dtype=float32]"""
-        db = to_db(self._stream.push(y, last=last)).T
+        db = to_db(self._stream.push(y, last=last))
         if len(db):
             self.loudest = max(self.loudest, float(db.max()))
         while len(db):
@@ -121,7 +125,13 @@ class MelSpool:
 
 
 def quantised(frames: np.ndarray, dtype: str) -> tuple[np.ndarray, int]:
-    """(the frames as they are stored, how many samples int16 had to clip)."""
+    """(the frames as they are stored, how many samples int16 had to clip).
+
+    [dtype=float32, or int16 with full scale at 32768]
+    """
+    if frames.dtype == dtype:
+        return frames, 0
+    frames = as_float32(frames)
     if dtype != "int16":
         return frames.astype(dtype, copy=False), 0
     scaled = frames * np.float32(32768)

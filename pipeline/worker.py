@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import headers
-from pipeline.audio import DecodeError, Header, opened
+from pipeline.audio import DecodeError, Header, only_estimated, opened
 from pipeline.extractors import Target
 from pipeline.layout import ClipWriter, Places
 from pipeline.problems import Problem
-from pipeline.track import Track
 
 # 60 dB over full scale: integers that were stored as floats, or not audio at all.
 MAX_PEAK = 1000.0
@@ -126,6 +125,9 @@ class Worker:
 
     def _fill(self, work: Work, digest: str) -> int:
         """Decode the clip into every store that needs it; the number of clipped samples."""
+        # Here, for the process that sends the work need not wait for a compiler to be imported.
+        from pipeline.track import Track
+
         targets = [t for t in self.targets if t.name in work.starts]
         with ExitStack() as stack:
             tracks = []
@@ -163,8 +165,8 @@ def checked(work: Work) -> Iterator[tuple[np.ndarray, bool]]:
                     f"prepare saw {expected.sr} Hz, {expected.channels}",
                     "Prepare again",
                 )
-            # MPEG headers only estimate a length; prepare counted it.
-            if found.frames != expected.frames and found.format not in ("MP3", "MPEG"):
+            # Where a header only estimates a length, prepare counted it.
+            if found.frames != expected.frames and not only_estimated(found.format):
                 raise BadClip(
                     "changed", f"{found.frames} samples; prepare saw {expected.frames}",
                     "Prepare again: it tells whether the file is whole",
@@ -187,6 +189,8 @@ def checked(work: Work) -> Iterator[tuple[np.ndarray, bool]]:
 
 def check_samples(y: np.ndarray, first: int) -> None:
     """Raise BadClip if samples are not usable audio; `first` is the place of ``y[0]``."""
+    if y.dtype == np.int16:
+        return
     peak = max(float(y.max()), -float(y.min()))
     if not np.isfinite(peak):
         i = int(np.flatnonzero(~np.isfinite(y))[0])

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
@@ -17,6 +18,10 @@ import soundfile
 from pipeline import audio, clips
 from pipeline.errors import PipelineError
 from pipeline.settings import parse
+
+# The first call of a compiled loop waits for the compiler, and timings are no test's matter here.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 ROOT = Path(clips.__file__).parents[1]
 PARAMS = ROOT / "params.yaml"

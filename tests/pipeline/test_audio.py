@@ -26,7 +26,7 @@ def write(path, y, sr=16000, **options):
 
 def decode(path):
     with audio.opened(path) as (header, blocks):
-        return header, list(blocks)
+        return header, [audio.as_float32(block) for block in blocks]
 
 
 @pytest.fixture
@@ -41,6 +41,24 @@ def test_pcm16_is_scaled_by_its_full_scale(tmp_path):
     y = np.concatenate(blocks)
     assert y.dtype == np.float32
     np.testing.assert_array_equal(y, pcm / 32768)  # exact: a power of two
+
+
+@pytest.mark.parametrize(("channels", "subtype", "dtype"), [
+    (1, "PCM_16", np.int16), (1, "PCM_24", np.float32), (2, "PCM_16", np.float32),
+])
+def test_mono_pcm16_is_left_as_it_is(tmp_path, noise, channels, subtype, dtype):
+    path = write(tmp_path / "a.wav", np.stack([noise] * channels, axis=1), subtype=subtype)
+    with audio.opened(path) as (_, blocks):
+        assert [block.dtype for block in blocks] == [dtype]
+
+
+def test_integers_pass_their_own_rate_and_are_scaled_for_another():
+    pcm = np.random.default_rng(0).integers(-32768, 32768, 1000).astype(np.int16)
+    np.testing.assert_array_equal(Resampler(16000, 16000, 1000).push(pcm, last=True), pcm)
+    expected = Resampler(16000, 8000, 500).push(audio.as_float32(pcm), last=True)
+    got = Resampler(16000, 8000, 500).push(pcm, last=True)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize(("name", "subtype"), [

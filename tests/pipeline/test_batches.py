@@ -14,8 +14,8 @@ from pipeline import memory
 from pipeline.batches import PADS, batch_slices, batches, cut, open_source
 from pipeline.crops import Crops, covering_crops, crop_frames, random_crops
 from pipeline.filling import Filling, Finished
+from pipeline.frame_moments import moments_of
 from pipeline.layout import ClipWriter, Contents, FeatureSpec
-from pipeline.moments import moments_of
 from pipeline.padding import silent_frame
 from pipeline.store import open_store
 

@@ -13,8 +13,8 @@ from pipeline.filling import (
     read_journal,
     store_path,
 )
+from pipeline.frame_moments import moments_of
 from pipeline.layout import ClipWriter, Contents
-from pipeline.moments import moments_of
 from pipeline.store import open_store
 
 N = 4

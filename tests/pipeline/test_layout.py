@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline import layout
+from pipeline.frame_moments import moments_of
 from pipeline.layout import (
     TABLES,
     ClipWriter,
@@ -21,7 +22,7 @@ from pipeline.layout import (
     row_bytes,
     starts_of,
 )
-from pipeline.moments import Moments, moments_of
+from pipeline.moments import Moments
 
 SPEC = FeatureSpec(
     feature="mfcc", version=1, dtype="float32", width=3, units="dB",

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.moments import Moments, merge, merge_arrays, moments_of
+from pipeline.frame_moments import moments_of
+from pipeline.moments import Moments, merge, merge_arrays
 
 
 def off_by(moments, frames):

@@ -12,8 +12,8 @@ from pipeline.batches import open_source
 from pipeline.clips import Dataset, Label, write_dataset, write_labels
 from pipeline.crops import Crops, covering_crops
 from pipeline.filling import Filling, Finished
+from pipeline.frame_moments import moments_of
 from pipeline.layout import ClipWriter, Contents, FeatureSpec
-from pipeline.moments import moments_of
 from pipeline.prediction import mean_by_clip
 from pipeline.scores import load, load_run
 from pipeline.store import open_store

@@ -17,9 +17,9 @@ from features.mfcc import Mfcc
 from features.silence import trim
 from pipeline.errors import StoreError, UsageError
 from pipeline.extractors import make_target
+from pipeline.frame_moments import moments_of
 from pipeline.hdf5 import allocate
 from pipeline.layout import TABLES, ClipWriter, Contents, Excluded, row_bytes, starts_of
-from pipeline.moments import moments_of
 from pipeline.store import open_store
 
 SPECTRAL = {"sr": 44100, "n_fft": 2048, "hop_length": 512, "n_mels": 128, "fmin": 0.0,

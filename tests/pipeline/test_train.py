@@ -22,9 +22,9 @@ from pipeline.clips import Dataset, Label, read_labels, write_dataset, write_lab
 from pipeline.epochs import EpochDisplay
 from pipeline.errors import StoreError
 from pipeline.filling import Filling, Finished
+from pipeline.frame_moments import moments_of
 from pipeline.layout import ClipWriter, Contents, Excluded, FeatureSpec
 from pipeline.metrics import lwlrap
-from pipeline.moments import moments_of
 from pipeline.recipes import FoldTask, Recipe
 from pipeline.scores import load, load_run
 from pipeline.store import open_store
