@@ -12,13 +12,14 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import UsageError
-from pipeline.tables import leaves_folder, read_rows
+from pipeline.tables import each_row, leaves_folder
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ SPLITS = ("curated", "noisy", "test")
 USAGES = ("Public", "Private", "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """A row of clips.csv: what to decode.
 
@@ -183,7 +184,8 @@ def _clip(row: list[str]) -> Clip:
         raise ValueError("clip_id is empty")
     if not path or leaves_folder(path):
         raise ValueError(f"path is {path!r}: {leaves_folder(path) or 'empty'}")
-    return Clip(clip_id, path, format, subtype, _whole("sr", row[4], 1),
+    # Thousands of clips have the same few formats and rates.
+    return Clip(clip_id, path, sys.intern(format), sys.intern(subtype), _whole("sr", row[4], 1),
                 _whole("channels", row[5], 1), _whole("frames", row[6], 1))
 
 
@@ -216,7 +218,8 @@ def _whole(name: str, cell: str, minimum: int) -> int:
 
 def _read(path: Path, kind: type[Any], make: Callable[[list[str]], T]) -> list[T]:
     _needs(path)
-    (_, header), *rows = read_rows(path)
+    rows = each_row(path)
+    _, header = next(rows)
     names = [f.name for f in fields(kind)]
     if header != names:
         raise UsageError(f"{path}:1: needs the columns {','.join(names)}. Run prepare again.")

@@ -199,7 +199,8 @@ def _merge_test(
 
 def _read_table(listing: Listing, part: Part, table: Path) -> Iterator[Listed]:
     """The clips of a table; what is wrong goes into the listing's problems."""
-    (_, header), *rows = tables.read_rows(table)
+    rows = tables.each_row(table)
+    _, header = next(rows)
     at = tables.columns(table, header)
     if part.split == "train" and "manually_verified" not in at:
         raise UsageError(f"{table}:1: no column manually_verified (it has: {', '.join(header)})")

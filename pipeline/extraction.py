@@ -83,10 +83,10 @@ def extract(request: Request) -> Summary:
         _conclude(request, summary)
         raise UsageError("no clip to extract: every one of them is bad")
 
+    contents = {t.name: contents_of(t, clips, excluded) for t in request.targets}
     targets = []
     for target in request.targets:
-        contents = contents_of(target, clips, excluded)
-        if _is_current(previous[target.name], contents, known):
+        if _is_current(previous[target.name], contents[target.name], known):
             summary.up_to_date.append(target.name)
         else:
             targets.append(target)
@@ -97,12 +97,13 @@ def extract(request: Request) -> Summary:
         if sources != remembered:
             write_sources(out, sources.values())
         return summary
-    check_space(out, targets, clips)
+    check_space(out, targets, contents)
 
     began = time.monotonic()
-    fillings = {t.name: Filling(out, t.spec, contents_of(t, clips, excluded)) for t in targets}
+    fillings = {t.name: Filling(out, t.spec, contents[t.name]) for t in targets}
     for target in targets:
-        _take_over(fillings[target.name], previous[target.name], clips, known)
+        # Let go of: the tables of an earlier store take as much memory as those of the new one.
+        _take_over(fillings[target.name], previous.pop(target.name), clips, known)
     failed = _run(request, targets, fillings, clips, sources, summary)
     summary.wall_seconds = time.monotonic() - began
     summary.problems += [done.problem for done in failed if done.problem]
@@ -130,11 +131,9 @@ def header_of(clip: Clip) -> Header:
     return Header(clip.format, clip.subtype, clip.sr, clip.channels, clip.frames)
 
 
-def check_space(out: Path, targets: Sequence[Target], clips: Sequence[Clip]) -> None:
+def check_space(out: Path, targets: Sequence[Target], contents: dict[str, Contents]) -> None:
     """Raise a PipelineError if the stores cannot fit; a full disk is known before, not after."""
-    needed = sum(
-        sum(contents_of(t, clips, ()).lengths) * t.spec.frame_bytes for t in targets
-    )
+    needed = sum(sum(contents[t.name].lengths) * t.spec.frame_bytes for t in targets)
     there = sum(
         p.stat().st_blocks * 512 for t in targets for p in leftovers(out, t.name)
     )
@@ -153,8 +152,8 @@ def _accepted_before(
     found: dict[str, Excluded] = {}
     for each in previous.values():
         found.update(known_bad(each, known))
-    wanted = {c.clip_id for c in request.clips}
-    found = {clip_id: e for clip_id, e in sorted(found.items()) if clip_id in wanted}
+    wanted = sorted(c.clip_id for c in request.clips if c.clip_id in found)
+    found = {clip_id: found[clip_id] for clip_id in wanted}
     n = len(found) + len(known.problems) + len(request.earlier)
     return found if n <= request.allow_failures else {}
 
@@ -186,7 +185,7 @@ def _take_over(
         filling.take_over(store, {
             clip.clip_id: as_finished(known.sources[clip.clip_id], i)
             for i, clip in enumerate(clips)
-            if i not in filling.done and clip.clip_id in known.sources
+            if i not in filling.done and clip.clip_id in store and clip.clip_id in known.sources
         })
 
 
@@ -195,10 +194,10 @@ def _run(
     clips: Sequence[Clip], sources: dict[str, Source], summary: Summary,
 ) -> list[Done]:
     """Extract what is missing; the clips that failed."""
-    missing = {
-        i: [t.name for t in targets if i not in fillings[t.name].done] for i in range(len(clips))
-    }
-    todo = [i for i, names in missing.items() if names]
+    def missing(i: int) -> list[str]:
+        return [t.name for t in targets if i not in fillings[t.name].done]
+
+    todo = [i for i in range(len(clips)) if missing(i)]
     summary.taken_over = len(clips) - len(todo)
     if not todo:
         return []
@@ -210,7 +209,7 @@ def _run(
     )
 
     def work(i: int) -> Work:
-        starts = {name: fillings[name].start(i) for name in missing[i]}
+        starts = {name: fillings[name].start(i) for name in missing(i)}
         clip = clips[i]
         return Work(i, clip.clip_id, request.root / clip.path, header_of(clip), starts)
 
@@ -229,10 +228,9 @@ def _run(
             if done.problem:
                 failed.append(done)
                 continue
-            for name in missing[done.index]:
-                fillings[name].record(
-                    Finished(done.index, done.size, done.mtime_ns, done.digest)
-                )
+            finished = Finished(done.index, done.size, done.mtime_ns, done.digest)
+            for name in missing(done.index):
+                fillings[name].record(finished)
             summary.extracted += 1
             summary.audio_seconds += done.seconds
             summary.clipped_clips += done.clipped > 0

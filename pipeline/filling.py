@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,19 +20,18 @@ from pipeline.layout import (
     TABLES,
     Contents,
     FeatureSpec,
-    Places,
-    as_bytes,
     check_room,
     pwrite_all,
     read_row,
     row_bytes,
+    starts_of,
 )
 from pipeline.store import Store, open_store
 
 _COPY = 1 << 23
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A line of the journal: a clip's row, and the state of the file that it was made from."""
 
@@ -50,6 +50,13 @@ class Filling:
         Where the stores are.
     spec : FeatureSpec
     contents : Contents
+
+    Attributes
+    ----------
+    places : Places
+        Where workers write.
+    done : dict of int to Finished
+        The rows that are complete.
     """
 
     def __init__(self, folder: Path, spec: FeatureSpec, contents: Contents) -> None:
@@ -58,9 +65,10 @@ class Filling:
         self.partial = folder / f"{stem}.partial"
         self.journal = folder / f"{stem}.journal"
         self.done: dict[int, Finished] = {}
+        self._starts = starts_of(contents.lengths)
         resumed = _open_partial(self.partial, self.journal)
         if resumed is not None and resumed.contents == contents:
-            self._store = resumed
+            self.places = resumed.places
             self.done = {
                 line.index: line for line in read_journal(self.journal)
                 if intact(resumed, line.index) and resumed.digests[line.index] == line.digest
@@ -76,8 +84,7 @@ class Filling:
         # A new inode: a worker of a run that was killed may still write into the old one.
         self.partial.unlink(missing_ok=True)
         check_room(self.partial, self.spec, self.contents)
-        allocate(self.partial, self.spec, self.contents)
-        self._store = open_store(self.partial)
+        self.places = allocate(self.partial, self.spec, self.contents)
         self.journal.touch()
 
     def _rewrite_journal(self) -> None:
@@ -86,14 +93,9 @@ class Filling:
         rewritten.write_text("".join(lines), encoding="ascii")
         os.replace(rewritten, self.journal)
 
-    @property
-    def places(self) -> Places:
-        """Where workers write."""
-        return self._store.places
-
     def start(self, index: int) -> int:
         """A clip's first frame."""
-        return int(self._store.start[index])
+        return int(self._starts[index])
 
     def record(self, finished: Finished) -> None:
         """Note that a worker has written a clip."""
@@ -131,17 +133,11 @@ class Filling:
         row = read_row(file, source.places, self.spec, i)
         if row is None:
             return False
-        frame = self.spec.frame_bytes
-        at = source.places.frames + int(source.start[i]) * frame
-        to = self.places.frames + self.start(index) * frame
-        left, crc = int(source.length[i]) * frame, 0
-        while left:
-            data = os.pread(file, min(_COPY, left), at)
-            if not data:
-                return False
+        to, crc = self.places.frames + self.start(index) * self.spec.frame_bytes, 0
+        for data in _blocks(file, source, i):
             crc = zlib.crc32(data, crc)
             pwrite_all(target, memoryview(data), to)
-            at, to, left = at + len(data), to + len(data), left - len(data)
+            to += len(data)
         if crc != source.crc32[i]:
             return False
         for name in TABLES:
@@ -218,14 +214,27 @@ def intact(store: Store, index: int) -> bool:
     """Whether a clip's frames and row have their checksums."""
     if not 0 <= index < len(store):
         return False
-    frames = store.frames[store.start[index]:store.start[index] + store.length[index]]
-    if zlib.crc32(as_bytes(frames)) != store.crc32[index]:
-        return False
     file = os.open(store.path, os.O_RDONLY)
     try:
-        return read_row(file, store.places, store.spec, index) is not None
+        crc = 0
+        for data in _blocks(file, store, index):
+            crc = zlib.crc32(data, crc)
+        row = read_row(file, store.places, store.spec, index)
+        return crc == store.crc32[index] and row is not None
     finally:
         os.close(file)
+
+
+def _blocks(file: int, store: Store, index: int) -> Iterator[bytes]:
+    """The bytes of a clip's frames. Read, not mapped: mapped pages would count as memory in use."""
+    at = store.places.frames + int(store.start[index]) * store.spec.frame_bytes
+    left = int(store.length[index]) * store.spec.frame_bytes
+    while left:
+        data = os.pread(file, min(_COPY, left), at)
+        if not data:
+            return
+        yield data
+        at, left = at + len(data), left - len(data)
 
 
 def flush_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> Places:
         for name, (dtype, shape) in _layout(spec, n, total).items():
             if name not in file:
                 _reserve(file, name, shape, dtype)
-    return places_of(path)
+        return _places(file, path)
 
 
 def _created(path: Path) -> h5py.File:
@@ -154,12 +155,6 @@ def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], type_: DTypeLik
         file.id, name.encode(), h5py.h5t.py_create(kind, logical=True),
         h5py.h5s.create_simple(shape), dcpl=properties,
     )
-
-
-def places_of(path: Path) -> Places:
-    """The byte offsets of a store's datasets."""
-    with _opened(path) as file:
-        return _places(file, path)
 
 
 def read_tables(path: Path) -> Tables:
@@ -245,4 +240,5 @@ def _read_spec(file: h5py.File, path: Path) -> FeatureSpec:
 
 
 def _strings(dataset: h5py.Dataset) -> list[str]:
-    return [value.decode("utf-8") for value in dataset[:]]
+    # Three stores of one data set have the same ids and digests.
+    return [sys.intern(value.decode("utf-8")) for value in dataset[:]]

@@ -117,7 +117,11 @@ class Contents:
 
     def key(self, spec: FeatureSpec) -> str:
         """A digest of everything that is known before decoding; a journal belongs to one."""
-        text = json.dumps([spec.fingerprint, spec.units, asdict(self)], separators=(",", ":"))
+        clips = {
+            "clip_ids": self.clip_ids, "lengths": self.lengths,
+            "excluded": [asdict(e) for e in self.excluded],
+        }
+        text = json.dumps([spec.fingerprint, spec.units, clips], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 

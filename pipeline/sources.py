@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 NAME = "sources.csv"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """A source file's state, and its SHA-256 then."""
 
@@ -29,8 +30,13 @@ def read_sources(folder: Path) -> dict[str, Source]:
     """The remembered states by clip id; none if the table is not there or cannot be used."""
     try:
         with open(folder / NAME, encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
-        return {row[0]: Source(row[0], int(row[1]), int(row[2]), row[3]) for row in rows[1:]}
+            rows = csv.reader(file)
+            next(rows, None)
+            sources = (
+                Source(sys.intern(row[0]), int(row[1]), int(row[2]), sys.intern(row[3]))
+                for row in rows
+            )
+            return {source.clip_id: source for source in sources}
     except (OSError, ValueError, IndexError):
         # Only a memory of what was read: without it every file is read once more.
         return {}

@@ -69,7 +69,6 @@ class Store:
         self.start, self.length, self.sound = tables.start, tables.length, tables.sound
         self.crc32, self.digests, self.count = tables.crc32, tables.digests, tables.count
         self._key = tables.contents_key
-        self._index = {clip_id: i for i, clip_id in enumerate(self.contents.clip_ids)}
         shape = (self.length.sum(), self.spec.width) if self.spec.width else (self.length.sum(),)
         dtype = np.dtype(self.spec.dtype).newbyteorder("<")
         needed = int(np.prod(shape)) * dtype.itemsize
@@ -79,6 +78,10 @@ class Store:
             np.memmap(path, dtype, "r", self.places.frames, shape)
             if needed else np.empty(shape, dtype)
         )
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {clip_id: i for i, clip_id in enumerate(self.contents.clip_ids)}
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -96,11 +99,11 @@ class Store:
         return np.array(np.memmap(self.path, "<f8", "r", self.places.tables[name], shape))
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self.contents.clip_ids)
 
     def __iter__(self) -> Iterator[str]:
         """The clip ids, as a mapping's keys."""
-        return iter(self._index)
+        return iter(self.contents.clip_ids)
 
     def __contains__(self, clip_id: object) -> bool:
         return clip_id in self._index
