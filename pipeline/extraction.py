@@ -16,7 +16,7 @@ from pipeline.errors import BadClipsError, PipelineError, UsageError
 from pipeline.extractors import Target
 from pipeline.filling import Filling, Finished, leftovers, store_path
 from pipeline.layout import Contents, Excluded
-from pipeline.parallel import imap, worker_count
+from pipeline.parallel import end_workers, imap, worker_count
 from pipeline.problems import Problem
 from pipeline.progress import ClipProgress, size
 from pipeline.request import Request, Summary
@@ -235,6 +235,7 @@ def _run(
             summary.audio_seconds += done.seconds
             summary.clipped_clips += done.clipped > 0
             summary.clipped_samples += done.clipped
+    end_workers(jobs=jobs, backend=request.backend)
     for filling in fillings.values():
         filling.close()
     return sorted(failed, key=lambda done: done.index)

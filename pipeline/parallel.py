@@ -14,6 +14,7 @@ from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pipeline.errors import PipelineError, UsageError
@@ -112,6 +113,16 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end_workers(*, jobs: int, backend: str) -> None:
+    """Have the idle workers of :func:`imap` ended while the caller goes on.
+
+    They have nothing to tidy up. At exit this process would wait until each has taken its
+    interpreter down.
+    """
+    if backend == "loky" and worker_count(jobs) > 1:
+        get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
 
 
 def worker_count(jobs: int) -> int:

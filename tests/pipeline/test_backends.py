@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import PipelineError, UsageError
-from pipeline.parallel import BACKENDS, imap, worker_count
+from pipeline.parallel import BACKENDS, end_workers, imap, worker_count
 
 N = 70  # two tasks
 
@@ -70,6 +71,18 @@ def test_a_run_that_is_given_up_warns_of_nothing(recwarn):
     assert not recwarn.list
     # The workers are killed, and new ones are there for the next run.
     assert len(list(imap(eval, [PID] * 4, jobs=2, backend="loky"))) == 4
+
+
+def test_workers_can_be_ended_before_this_process():
+    pids = set(imap(eval, [PID] * 20, jobs=2, backend="loky"))
+    end_workers(jobs=2, backend="loky")
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    again = set(imap(eval, [PID] * 4, jobs=2, backend="loky"))
+    assert again
+    assert not again & pids
 
 
 def test_a_worker_that_dies_is_an_error_with_advice():
