@@ -15,12 +15,16 @@ import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import audio, containers
 from pipeline.audio import Header
-from pipeline.datasets import Listed
 from pipeline.problems import Problem
 from pipeline.tables import Defect
+
+if TYPE_CHECKING:
+    # Every worker imports this module, and has no table to read.
+    from pipeline.datasets import Listed
 
 # What libsndfile calls the formats that a suffix may stand for; other suffixes promise nothing.
 _FORMATS = {
