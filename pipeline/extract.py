@@ -80,14 +80,21 @@ class Settings:
 
 def run(settings: Settings) -> None:
     os.environ.update(ENVIRONMENT)
+    from pipeline import parallel
     from pipeline.errors import UsageError
+    from pipeline.filling import store_path
+
+    if settings.jobs == 0:
+        raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one a core")
+    stores = [store_path(settings.out, feature) for feature in settings.features]
+    if settings.force or not all(map(os.path.exists, stores)):
+        parallel.start_ahead(jobs=settings.jobs, backend=settings.backend)
+    # Only now, for they have much to import.
     from pipeline.extraction import extract
     from pipeline.lock import locked
     from pipeline.on_the_fly import clips_of
     from pipeline.request import Request
 
-    if settings.jobs == 0:
-        raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one a core")
     targets = make_targets(settings)
     with locked(settings.out):
         dataset, clips, earlier, accepted = clips_of(

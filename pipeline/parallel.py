@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pipeline.errors import PipelineError, UsageError
@@ -113,6 +114,17 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def start_ahead(*, jobs: int, backend: str) -> None:
+    """Start what loky needs before its workers, so that it comes up while the caller goes on.
+
+    That is a process of its own, the resource tracker. It imports nearly as much as a worker, and
+    would take the cores from the workers just when they start.
+    """
+    if backend == "loky" and worker_count(jobs) > 1:
+        with _starting_workers():
+            loky_tracker.ensure_running()
 
 
 def end_workers(*, jobs: int, backend: str) -> None:
