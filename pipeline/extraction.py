@@ -15,6 +15,7 @@ from pipeline.clips import Clip
 from pipeline.errors import BadClipsError, PipelineError, UsageError
 from pipeline.extractors import Target
 from pipeline.filling import Filling, Finished, leftovers, store_path
+from pipeline.flushing import flushed_meanwhile
 from pipeline.layout import Contents, Excluded
 from pipeline.parallel import end_workers, imap, worker_count
 from pipeline.problems import Problem
@@ -104,7 +105,8 @@ def extract(request: Request) -> Summary:
     for target in targets:
         # Let go of: the tables of an earlier store take as much memory as those of the new one.
         _take_over(fillings[target.name], previous.pop(target.name), clips, known)
-    failed = _run(request, targets, fillings, clips, sources, summary)
+    with flushed_meanwhile(filling.partial for filling in fillings.values()):
+        failed = _run(request, targets, fillings, clips, sources, summary)
     summary.wall_seconds = time.monotonic() - began
     summary.problems += [done.problem for done in failed if done.problem]
     _conclude(request, summary)
