@@ -50,7 +50,7 @@ class LogMel:
     top_db: float | None = 80.0
 
     name = "logmel"
-    version = 1
+    version = 2
     units = "dB"
 
     def __post_init__(self) -> None:

@@ -49,7 +49,7 @@ class Mfcc:
     top_db: float | None = 80.0
 
     name = "mfcc"
-    version = 1
+    version = 2
     units = "dB"
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ class Waveform:
     sr: int = 44100
 
     name = "waveform"
-    version = 1
+    version = 2
     units = "full scale"
 
     @property

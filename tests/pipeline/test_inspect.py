@@ -47,7 +47,7 @@ def test_what_a_store_holds(stores, call_stage):
     assert (ended.code, ended.err) == (0, "")
     mean, std = store.mean_std()
     for said in (
-        "mfcc, version 1, float32, in dB", "n_mfcc=40", "hop_length=512", store.spec.fingerprint,
+        "mfcc, version 2, float32, in dB", "n_mfcc=40", "hop_length=512", store.spec.fingerprint,
         "  clips       6, 2 s, 0.01 to 0.60 s", f"{store.length.sum()} of 40 values",
         "every 11.6 ms", "left out    1 bad clips:", "bad.wav: not-audio",
         f" 0 {mean[0]:9.4g} ± {std[0]:<8.4g}", f"39 {mean[39]:9.4g} ± {std[39]:<8.4g}",
@@ -125,7 +125,7 @@ def test_the_other_stores_are_shown_all_the_same(stores, copy, run_stage):
     ended = run_stage("inspect", "nowhere.h5", bad, stores / "waveform.h5", "--verify")
     assert ended.code == 4
     assert "nowhere.h5: no such store" in ended.err
-    assert "waveform, version 1" in ended.out
+    assert "waveform, version 2" in ended.out
     assert "0 mismatches" in ended.out
 
 

@@ -388,7 +388,7 @@ def test_other_hdf5_files_are_refused(tmp_path):
     ("fingerprint", "0" * 64, "the fingerprint does not fit"),
     ("config", "{", "damaged"),
     ("config", "[]", "damaged"),
-    ("feature_version", 2, "the fingerprint does not fit"),
+    ("feature_version", 99, "the fingerprint does not fit"),
     ("feature_version", "x", "damaged"),
 ])
 def test_an_attribute_that_is_wrong_is_an_error(small, attribute, value, match):
