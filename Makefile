@@ -27,4 +27,4 @@ test-all: check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
 clean:
-	rm -rf data/demo prepared stores features/__pycache__ pipeline/__pycache__
+	rm -rf data/demo prepared stores

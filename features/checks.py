@@ -8,6 +8,9 @@ import numpy as np
 
 from features.mel import mel_filters
 
+# A spectrum's power is up to (n_fft / 2 * peak) ** 2, and float32 ends at 3e38.
+_MAX_PEAK = 1e12
+
 
 def check_audio(y: np.ndarray) -> np.ndarray:
     """`y` as float32, or a ValueError that says what it is and what it should be."""
@@ -21,6 +24,12 @@ def check_audio(y: np.ndarray) -> np.ndarray:
         raise ValueError("y is empty; a clip needs at least one sample")
     if not np.isfinite(y).all():
         raise ValueError("y is not finite everywhere (NaN or infinity among the samples)")
+    peak = float(max(y.max(), -y.min()))
+    if peak > _MAX_PEAK:
+        raise ValueError(
+            f"y has a peak of {peak:g}, where full scale is 1.0; float32 holds power up to "
+            f"samples of {_MAX_PEAK:g}. Divide by the full scale that they had"
+        )
     return y.astype(np.float32, copy=False)
 
 

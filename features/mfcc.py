@@ -91,7 +91,7 @@ class Mfcc:
         Raises
         ------
         ValueError
-            If `y` is not one-dimensional, not of floating point, empty or not finite.
+            If `y` is not one-dimensional, not of floating point, empty, not finite or beyond 1e12.
         """
         db = mel_db(self.mel, check_audio(y))
         return self.from_db(db, db_floor(float(db.max()), self.top_db))

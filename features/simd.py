@@ -20,7 +20,10 @@ from numba.extending import intrinsic, models, overload, register_model
 
 def _lanes() -> int:
     """How many float64 fit into a register: 8 with AVX-512, 4 with AVX, 2 elsewhere."""
-    has = llvmlite.binding.get_host_cpu_features()
+    try:
+        has = llvmlite.binding.get_host_cpu_features()
+    except RuntimeError:  # LLVM does not know
+        return 2
     return 8 if has.get("avx512f") else 4 if has.get("avx") else 2
 
 

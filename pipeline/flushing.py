@@ -23,8 +23,8 @@ def flushed_meanwhile(paths: Iterable[Path]) -> Iterator[None]:
     Raises
     ------
     OSError
-        After the block, if the disk refused what was written: the system says so only once, so it
-        would be lost if it were not said here.
+        After the block, if that ended well and the disk refused what was written: the system says
+        so only once, so it would be lost if it were not said here.
     """
     done = threading.Event()
     refused: list[OSError] = []

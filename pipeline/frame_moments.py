@@ -14,6 +14,7 @@ def moments_of(frames: np.ndarray, scale: float = 1.0) -> Moments:
     """Moments of ``scale * frames``. [shape=(n, n_values) or (n,), dtype=int16 or floating]
 
     Those of int16 are exact until they are rounded to float64 at the end.
+    There must be a frame.
     """
     n = len(frames)
     if frames.dtype == np.int16:

@@ -197,3 +197,14 @@ def leftovers_in():
 def tone():
     """Synthetic clips: ``tone(seconds, sr=…, seed=…, channels=…)``."""
     return noise
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once():
+    """Where nothing is compiled yet, a short run would print its progress while it waits."""
+    from features.mfcc import Mfcc
+    from pipeline.frame_moments import moments_of
+
+    frames = Mfcc()(np.zeros(4000, np.float32))
+    for each in (frames, np.zeros(3, np.int16), np.zeros(3, np.float32)):
+        moments_of(each)

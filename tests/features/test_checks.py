@@ -23,10 +23,20 @@ FEATURES = [Waveform(), LogMel(), Mfcc()]
     (np.zeros(0, np.float32), "empty; a clip needs at least one sample"),
     (np.array([0, np.nan], np.float32), "not finite"),
     (np.array([-np.inf, 0], np.float32), "not finite"),
+    (np.array([0, -1e17], np.float32), r"a peak of 1e\+17, where full scale is 1\.0"),
+    (np.array([1e300, 0]), r"a peak of 1e\+300"),
 ])
 def test_audio_that_is_refused(feature, y, message):
     with pytest.raises(ValueError, match=message):
         feature(y)
+
+
+@pytest.mark.parametrize("n_fft", [512, 1000, 1 << 18])
+def test_the_loudest_audio_is_not_taken_for_silence(n_fft):
+    feature = LogMel(n_fft=n_fft, n_mels=20)
+    y = np.full(5000, 1e12, np.float32)
+    quiet = feature(y / np.float32(1e12))
+    np.testing.assert_allclose(feature(y).max(), quiet.max() + 240, atol=1e-4)
 
 
 def test_float32_is_not_copied_and_other_floats_are_rounded():

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import audio, track, worker
+from pipeline import audio, extraction, filling, parallel, track, worker
 from pipeline.progress import ClipProgress
 from pipeline.store import open_store
 
@@ -322,6 +322,36 @@ def test_a_setting_rewrites_the_stores_that_it_is_in(small, out, extract, flags,
     again = extract(small, out, *(f for f in flags if f != "--force"))
     assert again.nothing_to_do == (flags != "--force")
     assert states(out) == after
+
+
+def test_stores_are_flushed_while_they_are_filled(small, data_set, extract, monkeypatch):
+    flushed, real = [], extraction.flushed_meanwhile
+
+    def recorded(paths):
+        flushed.extend(paths)
+        return real(flushed)
+
+    monkeypatch.setattr(extraction, "flushed_meanwhile", recorded)
+    out = data_set.root / "stores"
+    assert extract(small, out).code == 0
+    assert [re.sub(r"-.*", "", path.name) for path in flushed] == [".waveform", ".mfcc", ".logmel"]
+    assert not any(path.exists() for path in flushed)  # they have their names now
+
+
+def test_what_workers_need_is_started_first_and_ended_before_the_sealing(
+    small, data_set, extract, monkeypatch
+):
+    order = []
+    for place, name in (
+        (parallel, "start_ahead"), (extraction, "end_workers"), (filling.Filling, "seal")
+    ):
+        real = getattr(place, name)
+        monkeypatch.setattr(
+            place, name,
+            lambda *given, real=real, name=name, **more: order.append(name) or real(*given, **more),
+        )
+    assert extract(small, data_set.root / "stores").code == 0
+    assert order == ["start_ahead", "end_workers", "seal", "seal", "seal"]
 
 
 def test_force_makes_the_same_bytes(small, out, extract, stores_of, decoded):
