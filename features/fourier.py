@@ -5,7 +5,7 @@ imaginary) and a last step that takes the two apart. The complex one goes in fou
 Bailey (FFTs in external or hierarchical memory, J. Supercomputing, 1990): M = R * C points are seen
 as a matrix; its columns are transformed, multiplied by roots of unity, and its rows transformed.
 Each column and row is small enough for the nearest cache, so all frames cross the next one only
-twice. The small transforms are Stockham's, in passes of radix 4 and 8.
+twice (the small transforms are in :mod:`features.passes`).
 
 A lane holds one frame throughout, so a frame's numbers do not depend on its neighbours.
 
@@ -18,18 +18,17 @@ error of one unit in the last place of a frame's loudest tone in bins far away; 
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from features.compiled import compiled
+from features.passes import first_pass, four, get, other_passes, put_four, times
 from features.simd import LANES, load, store
 
 # Shorter ones have no columns worth their four steps.
 SHORTEST = 512
 
-_HALF = math.sqrt(0.5)
 _LINE = 64  # bytes of a cache line, and of a complex vector with AVX
 
 
@@ -161,85 +160,25 @@ def power_spectra(samples, first, places, transform, scratch):
     stride = columns + 1
     for c in range(columns):
         _first_of_column(samples, first, places, window, 2 * rows * c, small, rows, column_roots)
-        _rest(small, rows, column_roots, matrix, c, stride, between, rows * c)
+        other_passes(small, rows, column_roots, matrix, c, stride, between, rows * c)
     one = 2 * rows
     for r in range(rows // 2 + 1):
         mirror = (rows - r) % rows
-        _first_of_row(matrix, r * stride, small, columns, row_roots)
-        _rest(small, columns, row_roots, small, one, 1, None, 0)
+        first_pass(matrix, r * stride, small, columns, row_roots)
+        other_passes(small, columns, row_roots, small, one, 1, None, 0)
         other = one
         if mirror != r:
             other = one + columns
-            _first_of_row(matrix, mirror * stride, small, columns, row_roots)
-            _rest(small, columns, row_roots, small, other, 1, None, 0)
+            first_pass(matrix, mirror * stride, small, columns, row_roots)
+            other_passes(small, columns, row_roots, small, other, 1, None, 0)
         for c in range(columns):
             # Of bin k = r + rows * c, the partner is bin M - k, and of bin 0 itself.
             partner = columns - 1 - c if r else columns - c if c else 0
             k = r + rows * c
             _take_apart(
-                _get(small, one + c), _get(small, other + partner), last, r * columns + c,
+                get(small, one + c), get(small, other + partner), last, r * columns + c,
                 power, k, rows * columns - k,
             )
-
-
-# Below, a complex vector is a pair (real parts, imaginary parts), and its place in an array is
-# counted in complex vectors.
-
-@compiled
-def _get(array, i):
-    return load(array, 2 * LANES * i), load(array, 2 * LANES * i + LANES)
-
-
-@compiled
-def _put(array, i, z):
-    store(array, 2 * LANES * i, z[0])
-    store(array, 2 * LANES * i + LANES, z[1])
-
-
-@compiled
-def _add(a, b):
-    return a[0] + b[0], a[1] + b[1]
-
-
-@compiled
-def _subtract(a, b):
-    return a[0] - b[0], a[1] - b[1]
-
-
-@compiled
-def _turned(a, b):
-    """``-1j * (a - b)``"""
-    return a[1] - b[1], b[0] - a[0]
-
-
-@compiled
-def _times(z, roots, k):
-    """By the `k`-th of an array's complex numbers; by 1 if there is no array."""
-    if roots is None:
-        return z
-    re, im = roots[2 * k], roots[2 * k + 1]
-    return z[0] * re - z[1] * im, z[0] * im + z[1] * re
-
-
-@compiled
-def _put_times(array, i, z, roots, k):
-    _put(array, i, _times(z, roots, k))
-
-
-@compiled
-def _four(a, b, c, d):
-    """A transform of four points."""
-    even, odd, differ, turned = _add(a, c), _add(b, d), _subtract(a, c), _turned(b, d)
-    return _add(even, odd), _add(differ, turned), _subtract(even, odd), _subtract(differ, turned)
-
-
-@compiled
-def _put_four(z, small, to, step, roots, k):
-    """Put the results of a pass of radix 4, each times its root."""
-    _put(small, to, z[0])
-    _put(small, to + step, _times(z[1], roots, k))
-    _put(small, to + 2 * step, _times(z[2], roots, 2 * k))
-    _put(small, to + 3 * step, _times(z[3], roots, 3 * k))
 
 
 @compiled
@@ -248,13 +187,13 @@ def _first_of_column(samples, first, places, window, start, small, n, roots):
     quarter = 2 * (n // 4)
     for p in range(n // 4):
         a = start + 2 * p
-        z = _four(
+        z = four(
             _windowed(samples, first, places, window, a),
             _windowed(samples, first, places, window, a + quarter),
             _windowed(samples, first, places, window, a + 2 * quarter),
             _windowed(samples, first, places, window, a + 3 * quarter),
         )
-        _put_four(z, small, 4 * p, 1, roots, p)
+        put_four(z, small, 4 * p, 1, roots, p)
 
 
 @compiled
@@ -266,93 +205,10 @@ def _windowed(samples, first, places, window, i):
 
 
 @compiled
-def _first_of_row(matrix, start, small, n, roots):
-    """The first pass over a row, of radix 4, out of the matrix."""
-    quarter = n // 4
-    for p in range(quarter):
-        a = start + p
-        z = _four(
-            _get(matrix, a), _get(matrix, a + quarter), _get(matrix, a + 2 * quarter),
-            _get(matrix, a + 3 * quarter),
-        )
-        _put_four(z, small, 4 * p, 1, roots, p)
-
-
-@compiled
-def _rest(small, n, roots, target, to, step, factors, k):
-    """The passes after the first one; the last one's results go to `target`, times `factors`."""
-    left, done, source, free = n // 4, 4, 0, n
-    while left > 8:
-        _pass(small, source, free, left, done, n, roots)
-        source, free = free, source
-        left, done = left // 4, done * 4
-    if left == 8:
-        _last_eight(small, source, done, target, to, step, factors, k)
-    else:
-        _last_four(small, source, done, target, to, step, factors, k)
-
-
-@compiled
-def _pass(small, source, free, left, done, n, roots):
-    """A pass of radix 4 between the two buffers."""
-    quarter = done * (left // 4)
-    for p in range(left // 4):
-        for q in range(done):
-            a = source + q + done * p
-            z = _four(
-                _get(small, a), _get(small, a + quarter), _get(small, a + 2 * quarter),
-                _get(small, a + 3 * quarter),
-            )
-            _put_four(z, small, free + q + 4 * done * p, done, roots, p * (n // left))
-
-
-@compiled
-def _last_four(small, source, done, target, to, step, factors, k):
-    for q in range(done):
-        a, at = source + q, to + step * q
-        z = _four(
-            _get(small, a), _get(small, a + done), _get(small, a + 2 * done),
-            _get(small, a + 3 * done),
-        )
-        _put_times(target, at, z[0], factors, k + q)
-        _put_times(target, at + step * done, z[1], factors, k + q + done)
-        _put_times(target, at + 2 * step * done, z[2], factors, k + q + 2 * done)
-        _put_times(target, at + 3 * step * done, z[3], factors, k + q + 3 * done)
-
-
-@compiled
-def _last_eight(small, source, done, target, to, step, factors, k):
-    far = step * done
-    for q in range(done):
-        a = source + q
-        even = _four(
-            _get(small, a), _get(small, a + 2 * done), _get(small, a + 4 * done),
-            _get(small, a + 6 * done),
-        )
-        odd = _four(
-            _get(small, a + done), _get(small, a + 3 * done), _get(small, a + 5 * done),
-            _get(small, a + 7 * done),
-        )
-        # Times the eighth roots of unity.
-        one = (odd[1][0] + odd[1][1]) * _HALF, (odd[1][1] - odd[1][0]) * _HALF
-        two = odd[2][1], odd[2][0] * -1.0
-        three = (odd[3][1] - odd[3][0]) * _HALF, (odd[3][0] + odd[3][1]) * -_HALF
-        i, at = k + q, to + step * q
-        _put_times(target, at, _add(even[0], odd[0]), factors, i)
-        _put_times(target, at + far, _add(even[1], one), factors, i + done)
-        _put_times(target, at + 2 * far, _add(even[2], two), factors, i + 2 * done)
-        _put_times(target, at + 3 * far, _add(even[3], three), factors, i + 3 * done)
-        _put_times(target, at + 4 * far, _subtract(even[0], odd[0]), factors, i + 4 * done)
-        _put_times(target, at + 5 * far, _subtract(even[1], one), factors, i + 5 * done)
-        _put_times(target, at + 6 * far, _subtract(even[2], two), factors, i + 6 * done)
-        _put_times(target, at + 7 * far, _subtract(even[3], three), factors, i + 7 * done)
-
-
-@compiled
 def _take_apart(a, b, last, i, power, k, partner):
     """The powers of bins `k` and `partner`, out of the complex transform at these two."""
     even_re, even_im = a[0] + b[0], a[1] - b[1]
-    odd_re, odd_im = _times((a[1] + b[1], b[0] - a[0]), last, i)
+    odd_re, odd_im = times((a[1] + b[1], b[0] - a[0]), last, i)
     re, im = even_re + odd_re, even_im + odd_im
     store(power, LANES * k, (re * re + im * im) * 0.25)
     re, im = even_re - odd_re, even_im - odd_im
