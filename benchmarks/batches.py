@@ -28,12 +28,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from pipeline import backend, clips, examples
-from pipeline.batches import batch_slices, batches, cut, open_source
-from pipeline.crops import crop_frames, random_crops
-from pipeline.filling import store_path
-from pipeline.recipes import FoldTask, Recipe
-from pipeline.store import Store, open_store
+from pipeline.batching.batches import batch_slices, batches, cut, open_source
+from pipeline.batching.crops import crop_frames, random_crops
+from pipeline.dataset import tables as clips
+from pipeline.runs.recipe import FoldTask, Recipe
+from pipeline.store.partial import store_path
+from pipeline.store.reader import Store, open_store
+from pipeline.training import examples
+from pipeline.training import tensorflow_setup as backend
 
 SECONDS = 2.0
 BATCH = 64
@@ -99,9 +101,9 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
     import keras
     import tensorflow as tf
 
-    from pipeline.epochs import EpochDisplay
-    from pipeline.fitting import fit_epoch, open_session
-    from pipeline.training import make_model
+    from pipeline.training.epochs import EpochDisplay
+    from pipeline.training.fitting import fit_epoch, open_session
+    from pipeline.training.fold import make_model
 
     dataset, labels = clips.read_dataset(data), clips.read_labels(data)
     chosen, _ = examples.select(labels, dataset, store, label_mode="multi", noisy=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.checks import check_audio, check_spectral
-from features.spectral import Mel, frame_count, mel_of
+from features.signal.checks import check_audio, check_spectral
+from features.signal.spectral import Mel, frame_count, mel_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class LogMel:
         return mel_of(self)
 
     def n_frames(self, n_samples: int) -> int:
-        """Frames of a clip of `n_samples` samples (see :func:`features.spectral.frame_count`)."""
+        """Frames of a clip of `n_samples` samples: those of a centred STFT."""
         return frame_count(n_samples, n_fft=self.n_fft, hop_length=self.hop_length)
 
     def from_db(self, db: np.ndarray, floor: float) -> np.ndarray:
@@ -99,7 +99,7 @@ class LogMel:
 def mel_db(mel: Mel, y: np.ndarray) -> np.ndarray:
     """Mel power of a whole clip in decibels, not clipped. [shape=(n_frames, n_mels)]"""
     # Like the stream, not before it is needed.
-    from features.decibels import to_db
+    from features.kernels.decibels import to_db
 
     return to_db(mel.stream().push(y, last=True))
 

@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from features.checks import check_audio, check_spectral
 from features.logmel import db_floor, mel_db
-from features.spectral import Mel, frame_count, mel_of
+from features.signal.checks import check_audio, check_spectral
+from features.signal.spectral import Mel, frame_count, mel_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Mfcc:
         return mel_of(self)
 
     def n_frames(self, n_samples: int) -> int:
-        """Frames of a clip of `n_samples` samples (see :func:`features.spectral.frame_count`)."""
+        """Frames of a clip of `n_samples` samples: those of a centred STFT."""
         return frame_count(n_samples, n_fft=self.n_fft, hop_length=self.hop_length)
 
     def from_db(self, db: np.ndarray, floor: float) -> np.ndarray:

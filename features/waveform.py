@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.checks import check_audio
+from features.signal.checks import check_audio
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Keras models: (input shape, classes) -> keras.Model.
 
 Importing the package registers its layers and metrics with Keras, so that
-``keras.saving.load_model(path, safe_mode=True)`` reads what :mod:`models.table` built.
+``keras.saving.load_model(path, safe_mode=True)`` reads what :mod:`models.build` built.
 """
 
 from models import layers, metrics

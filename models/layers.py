@@ -70,9 +70,9 @@ def _moment_problems(name: str, values: ArrayLike | None, n_features: int) -> li
 class MinMaxCentring(keras.layers.Layer):
     """``(x - min) / (max - min + 1e-6) - 0.5`` of each crop by itself: -0.5 to 0.5.
 
-    ``audio_norm`` of the notebook that :mod:`models.notebook` names. A constant crop, silence
-    among them, becomes -0.5 throughout. It makes the level of a recording irrelevant, and a single
-    click can set the scale of a whole crop.
+    ``audio_norm`` of the notebook that :mod:`models.networks.notebook` names. A constant crop,
+    silence among them, becomes -0.5 throughout. It makes the level of a recording irrelevant, and
+    a single click can set the scale of a whole crop.
 
     Input and output have the same shape [(clips, ...)]; the output is float32.
     """

@@ -1,6 +1,6 @@
 """lwlrap as a Keras metric, to watch it while a network trains.
 
-:mod:`pipeline.metrics` is the reference, and what scores are reported from: float64, and it
+:mod:`pipeline.scoring.metrics` is the reference, and what scores are reported from: float64, and it
 refuses bad input. This one agrees with it whatever the batches are, as it sums over labels.
 """
 

@@ -21,9 +21,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline import stage
-from pipeline.errors import UsageError
-from pipeline.settings import setting
+from pipeline.cli import main as stage
+from pipeline.cli.settings import setting
+from pipeline.runtime.errors import UsageError
 
 MARKER = "demo.json"  # the settings that made the folder; also in an unfinished one
 FOLDERS = ("train_curated", "train_noisy", "test")
@@ -41,7 +41,7 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline.synthesis import RECIPE, SOUNDS
+    from pipeline.synthesis.scene import RECIPE, SOUNDS
 
     out = Path(os.path.realpath(settings.out))
     numbers = {name: value for name, value in asdict(settings).items() if name != "out"}
@@ -109,8 +109,8 @@ def _write_split(partial: Path, split: int, names: list[str], seed: int) -> floa
     """Write a folder's clips and its tables; returns the seconds of audio in it."""
     import numpy as np
 
-    from pipeline.audio import write_pcm16
-    from pipeline.synthesis import SOUNDS, SR, log_uniform, scene
+    from pipeline.audio.decode import write_pcm16
+    from pipeline.synthesis.scene import SOUNDS, SR, log_uniform, scene
 
     folder, classes = FOLDERS[split], sorted(SOUNDS)
     (partial / folder).mkdir()

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import stage
-from pipeline.errors import UsageError
-from pipeline.settings import setting
+from pipeline.cli import main as stage
+from pipeline.cli.settings import setting
+from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.scores import Scores
+    from pipeline.runs.scores import Scores
 
 RESAMPLES = 200  # enough for an interval's first digits, in seconds
 
@@ -42,12 +42,12 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline.clips import read_labels
-    from pipeline.ensembling import combine, combine_tests
-    from pipeline.evaluation import truth_of, write_json
-    from pipeline.members import check_folds, digests
-    from pipeline.scores import align, load_run, save
-    from pipeline.stacking import folds_of, stack_runs
+    from pipeline.dataset.tables import read_labels
+    from pipeline.runs.scores import align, load_run, save
+    from pipeline.runs.staleness import check_folds, digests
+    from pipeline.scoring.evaluation import truth_of, write_json
+    from pipeline.scoring.means import combine, combine_tests
+    from pipeline.scoring.stacking import folds_of, stack_runs
 
     mode = _check(settings)
     names, single = settings.runs, mode == "single"
@@ -89,8 +89,8 @@ def run(settings: Settings) -> None:
 
 def _check(settings: Settings) -> str:
     """The runs' label mode; raises a UsageError that lists all that is wrong with the settings."""
-    from pipeline.members import stale
-    from pipeline.scores import is_folder_name, read_run
+    from pipeline.runs.scores import is_folder_name, read_run
+    from pipeline.runs.staleness import stale
 
     names, wrong = settings.runs, []
     if not names:
@@ -131,9 +131,9 @@ def _report(
     single: bool,
 ) -> None:
     """Print the out-of-fold lwlrap of the runs, of a plain mean and of the result."""
-    from pipeline.ensembling import plain_mean
-    from pipeline.evaluation import paired_gain
-    from pipeline.metrics import lwlrap
+    from pipeline.scoring.evaluation import paired_gain
+    from pipeline.scoring.means import plain_mean
+    from pipeline.scoring.metrics import lwlrap
 
     how, plain = plain_mean(named, single=single)
     rows = [*named, (f"(plain {how} mean)", plain), (settings.name, oof)]

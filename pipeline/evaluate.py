@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import stage
-from pipeline.errors import UsageError
-from pipeline.settings import setting
+from pipeline.cli import main as stage
+from pipeline.cli.settings import setting
+from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.clips import Dataset, Label
-    from pipeline.evaluation import Result
-    from pipeline.scores import Run
+    from pipeline.dataset.tables import Dataset, Label
+    from pipeline.runs.scores import Run
+    from pipeline.scoring.evaluation import Result
 
 CONFUSIONS = 15
 
@@ -41,10 +41,10 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline.clips import read_dataset, read_labels
-    from pipeline.evaluation import read_histories, write_curves, write_json
-    from pipeline.evaluation_figures import draw_curves, draw_runs
-    from pipeline.scores import read_run
+    from pipeline.dataset.tables import read_dataset, read_labels
+    from pipeline.runs.scores import read_run
+    from pipeline.scoring.evaluation import read_histories, write_curves, write_json
+    from pipeline.scoring.figures import draw_curves, draw_runs
 
     if not settings.runs:
         raise UsageError("no runs to measure; name them: --runs A B")
@@ -72,8 +72,8 @@ def run(settings: Settings) -> None:
 
 def _check(settings: Settings, dataset: Dataset, runs: list[Run]) -> None:
     """Raise a UsageError that lists the runs that are of another task, or older than a member."""
-    from pipeline.members import stale
-    from pipeline.scores import listed
+    from pipeline.runs.scores import listed
+    from pipeline.runs.staleness import stale
 
     wrong = []
     for each in runs:
@@ -87,9 +87,9 @@ def _check(settings: Settings, dataset: Dataset, runs: list[Run]) -> None:
 
 def _measure(settings: Settings, each: Run, labels: dict[str, Label]) -> dict[str, Result]:
     """{set of clips: Result} of one run; prints what is left out."""
-    from pipeline.ensembling import mean_over_folds
-    from pipeline.evaluation import measure, subsets, truth_of
-    from pipeline.scores import load_run
+    from pipeline.runs.scores import load_run
+    from pipeline.scoring.evaluation import measure, subsets, truth_of
+    from pipeline.scoring.means import mean_over_folds
 
     single = each.label_mode == "single"
     oof, folds = load_run(settings.folder, each.name)
@@ -111,8 +111,8 @@ def _measure(settings: Settings, each: Run, labels: dict[str, Label]) -> dict[st
 
 
 def _write(out: Path, name: str, sets: dict[str, Result]) -> None:
-    from pipeline.evaluation import confusions, write_confusion, write_per_class
-    from pipeline.evaluation_figures import draw_confusions, draw_per_class
+    from pipeline.scoring.evaluation import confusions, write_confusion, write_per_class
+    from pipeline.scoring.figures import draw_confusions, draw_per_class
 
     for kind in [k for k in ("oof", "test") if k in sets]:
         result, file, title = sets[kind], f"{name}-{kind}", f"{name}, {kind}"
@@ -125,7 +125,7 @@ def _write(out: Path, name: str, sets: dict[str, Result]) -> None:
 
 def _report(measured: dict[str, dict[str, Result]]) -> None:
     """Print the table, and the classes most often confused."""
-    from pipeline.evaluation import confusions
+    from pipeline.scoring.evaluation import confusions
 
     columns = {"mean_average_precision": "mAP", "map_at_3": "MAP@3", "accuracy": "accuracy"}
     rows = [(name, kind, result.summary) for name, sets in measured.items()

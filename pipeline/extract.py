@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import stage
-from pipeline.settings import PARAMS, setting
+from pipeline.cli import main as stage
+from pipeline.cli.settings import PARAMS, setting
 
 if TYPE_CHECKING:
-    from pipeline.extractors import Target
-    from pipeline.request import Summary
+    from pipeline.extraction.extractors import Target
+    from pipeline.extraction.request import Summary
 
 FEATURES = ("waveform", "mfcc", "logmel")
 RATES = ("waveform_sr", "mfcc_sr", "logmel_sr")
@@ -80,9 +80,9 @@ class Settings:
 
 def run(settings: Settings) -> None:
     os.environ.update(ENVIRONMENT)
-    from pipeline import parallel
-    from pipeline.errors import UsageError
-    from pipeline.filling import store_path
+    from pipeline.runtime import parallel
+    from pipeline.runtime.errors import UsageError
+    from pipeline.store.partial import store_path
 
     if settings.jobs == 0:
         raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one a core")
@@ -90,10 +90,10 @@ def run(settings: Settings) -> None:
     if settings.force or not all(map(os.path.exists, stores)):
         parallel.start_ahead(jobs=settings.jobs, backend=settings.backend)
     # Only now, for they have much to import.
-    from pipeline.extraction import extract
-    from pipeline.lock import locked
-    from pipeline.on_the_fly import clips_of
-    from pipeline.request import Request
+    from pipeline.extraction.inputs import clips_of
+    from pipeline.extraction.request import Request
+    from pipeline.extraction.run import extract
+    from pipeline.runtime.lock import locked
 
     targets = make_targets(settings)
     with locked(settings.out):
@@ -111,8 +111,8 @@ def run(settings: Settings) -> None:
 
 def make_targets(settings: Settings) -> list[Target]:
     """The stores that the settings ask for."""
-    from pipeline.errors import UsageError
-    from pipeline.extractors import make_target
+    from pipeline.extraction.extractors import make_target
+    from pipeline.runtime.errors import UsageError
 
     s = settings
     spectral = {
@@ -140,8 +140,8 @@ def make_targets(settings: Settings) -> list[Target]:
 
 def show(out: Path, summary: Summary) -> None:
     """The closing summary."""
-    from pipeline.filling import store_path
-    from pipeline.progress import hours, size
+    from pipeline.runtime.progress import hours, size
+    from pipeline.store.partial import store_path
 
     for name in summary.up_to_date:
         path = store_path(out, name)

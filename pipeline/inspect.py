@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import stage
-from pipeline.errors import StoreError, UsageError
-from pipeline.settings import setting
+from pipeline.cli import main as stage
+from pipeline.cli.settings import setting
+from pipeline.runtime.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from pipeline.store.reader import Store
 
 # Statistics of this many coefficients stand beside each other.
 _COLUMNS = 4
@@ -35,7 +35,7 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline.store import open_store
+    from pipeline.store.reader import open_store
 
     if settings.plot and settings.clip is None:
         raise UsageError("--plot draws one clip: name it with --clip ID")
@@ -74,7 +74,7 @@ def seconds_a_frame(store: Store) -> float:
 
 def describe(store: Store) -> None:
     """Print a store's summary."""
-    from pipeline.progress import hours, size
+    from pipeline.runtime.progress import hours, size
 
     spec, lengths = store.spec, store.length
     step = seconds_a_frame(store)

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import stage
-from pipeline.errors import UsageError
-from pipeline.settings import setting
+from pipeline.cli import main as stage
+from pipeline.cli.settings import setting
+from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.runs import TrainedRun
-    from pipeline.store import Store
+    from pipeline.runs.records import TrainedRun
+    from pipeline.store.reader import Store
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,14 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline import backend, memory, runs, scores
-    from pipeline.batches import open_source
-    from pipeline.crops import covering_crops, crop_frames
-    from pipeline.filling import store_path
-    from pipeline.store import open_store
+    from pipeline.batching.batches import open_source
+    from pipeline.batching.crops import covering_crops, crop_frames
+    from pipeline.runs import records as runs
+    from pipeline.runs import scores
+    from pipeline.runtime import memory
+    from pipeline.store.partial import store_path
+    from pipeline.store.reader import open_store
+    from pipeline.training import tensorflow_setup as backend
 
     trained = runs.read_trained(settings.folder, settings.run)
     store = open_store(store_path(settings.stores, trained.spec.feature))
@@ -48,7 +51,7 @@ def run(settings: Settings) -> None:
     backend.start()
     import numpy as np
 
-    from pipeline.prediction import crop_scores, load_model, mean_by_clip
+    from pipeline.training.prediction import crop_scores, load_model, mean_by_clip
 
     source = open_source(
         store, clip_ids, n_frames=crop_frames(store.spec, trained.recipe.seconds),
@@ -77,8 +80,8 @@ def test_clips(data: Path, trained: TrainedRun, store: Store) -> list[str]:
     UsageError
         If there are none, or the run has other classes than the data.
     """
-    from pipeline.clips import read_dataset, read_labels
-    from pipeline.scores import listed
+    from pipeline.dataset.tables import read_dataset, read_labels
+    from pipeline.runs.scores import listed
 
     classes = read_dataset(data).classes
     if set(classes) != set(trained.classes):

@@ -19,9 +19,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import stage
-from pipeline.errors import BadClipsError, UsageError
-from pipeline.settings import setting
+from pipeline.cli import main as stage
+from pipeline.cli.settings import setting
+from pipeline.runtime.errors import BadClipsError, UsageError
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline import preparation, problems
+    from pipeline.dataset import preparation
+    from pipeline.runtime import problems
 
     out = settings.out
     if out.exists() and not out.is_dir():

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import stage
-from pipeline.errors import BadClipsError, UsageError
-from pipeline.settings import setting
+from pipeline.cli import main as stage
+from pipeline.cli.settings import setting
+from pipeline.runtime.errors import BadClipsError, UsageError
 
 if TYPE_CHECKING:
-    from pipeline.scores import Scores
+    from pipeline.runs.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline import submission
-    from pipeline.clips import read_dataset
-    from pipeline.tables import read_rows
+    from pipeline.dataset.csv_rows import read_rows
+    from pipeline.dataset.tables import read_dataset
+    from pipeline.scoring import submission
 
     path = settings.sample or read_dataset(settings.data).root / "sample_submission.csv"
     sample = submission.read_sample(path)
@@ -76,9 +76,9 @@ def run(settings: Settings) -> None:
 
 
 def _test_scores(settings: Settings) -> Scores:
-    from pipeline.ensembling import mean_over_folds
-    from pipeline.members import stale
-    from pipeline.scores import load_run, read_run
+    from pipeline.runs.scores import load_run, read_run
+    from pipeline.runs.staleness import stale
+    from pipeline.scoring.means import mean_over_folds
 
     facts = read_run(settings.folder, settings.run)
     if wrong := stale(settings.folder, settings.run):
@@ -92,7 +92,7 @@ def _test_scores(settings: Settings) -> Scores:
 
 def _complete(settings: Settings, scores: Scores, clip_ids: tuple[str, ...]) -> Scores:
     """The scores of the sample's clips, in its order."""
-    from pipeline.submission import fill_missing, missing_clips
+    from pipeline.scoring.submission import fill_missing, missing_clips
 
     missing = missing_clips(scores, clip_ids)
     if missing:

@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import stage
-from pipeline.errors import UsageError
-from pipeline.settings import setting
+from pipeline.cli import main as stage
+from pipeline.cli.settings import setting
+from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.clips import Label
-    from pipeline.recipes import FoldTask
+    from pipeline.dataset.tables import Label
+    from pipeline.runs.recipe import FoldTask
 
 FEATURES = ("waveform", "mfcc", "logmel")
 
@@ -68,12 +68,14 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline import clips, examples, runs
-    from pipeline.filling import store_path
-    from pipeline.parallel import imap, worker_count
-    from pipeline.recipes import FoldTask, make_recipe
-    from pipeline.scores import fold_folder
-    from pipeline.store import open_store
+    from pipeline.dataset import tables as clips
+    from pipeline.runs import records as runs
+    from pipeline.runs.recipe import FoldTask, make_recipe
+    from pipeline.runs.scores import fold_folder
+    from pipeline.runtime.parallel import imap, worker_count
+    from pipeline.store.partial import store_path
+    from pipeline.store.reader import open_store
+    from pipeline.training import examples
 
     folder = run_folder(settings)
     dataset, labels = clips.read_dataset(settings.data), clips.read_labels(settings.data)
@@ -108,7 +110,7 @@ def run(settings: Settings) -> None:
 
 def run_folder(settings: Settings) -> Path:
     """RUNS/NAME; raises a UsageError for names and numbers of workers that cannot be."""
-    from pipeline.scores import is_folder_name
+    from pipeline.runs.scores import is_folder_name
 
     name, wrong = settings.run or settings.features, []
     if not is_folder_name(name):
@@ -122,19 +124,19 @@ def run_folder(settings: Settings) -> Path:
 
 def train_one(task: FoldTask) -> int:
     """Train a fold, in this process or in a worker's; returns the fold."""
-    from pipeline import backend
+    from pipeline.training import tensorflow_setup as backend
 
     backend.start(task.side_by_side)
-    from pipeline.training import train_fold
+    from pipeline.training.fold import train_fold
 
     return train_fold(task)
 
 
 def report(folder: Path, labels: Sequence[Label]) -> None:
     """Print the out-of-fold lwlrap of what is trained by now."""
-    from pipeline.evaluation import truth_of
-    from pipeline.metrics import lwlrap
-    from pipeline.scores import load_run
+    from pipeline.runs.scores import load_run
+    from pipeline.scoring.evaluation import truth_of
+    from pipeline.scoring.metrics import lwlrap
 
     oof, _ = load_run(folder.parent, folder.name)
     truth = truth_of({x.clip_id: x for x in labels}, oof)

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import audio, clips
-from pipeline.errors import PipelineError
-from pipeline.settings import parse
+from pipeline.audio import decode as audio
+from pipeline.cli.settings import parse
+from pipeline.dataset import tables as clips
+from pipeline.runtime.errors import PipelineError
 
 # The first call of a compiled loop waits for the compiler, and timings are no test's matter here.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
-ROOT = Path(clips.__file__).parents[1]
+ROOT = Path(clips.__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
 SR = 44100
 
@@ -203,7 +204,7 @@ def tone():
 def _compiled_once():
     """Where nothing is compiled yet, a short run would print its progress while it waits."""
     from features.mfcc import Mfcc
-    from pipeline.frame_moments import moments_of
+    from features.signal.frame_moments import moments_of
 
     frames = Mfcc()(np.zeros(4000, np.float32))
     for each in (frames, np.zeros(3, np.int16), np.zeros(3, np.float32)):

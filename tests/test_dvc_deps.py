@@ -90,6 +90,6 @@ def test_params_are_tracked_key_by_key(stage: str) -> None:
 
 
 def test_the_closure_follows_imports() -> None:
-    assert "pipeline/audio.py" in closure("pipeline.extract")
-    assert "features/mel.py" in closure("pipeline.extract")
+    assert "pipeline/audio/decode.py" in closure("pipeline.extract")
+    assert "features/signal/mel_filters.py" in closure("pipeline.extract")
     assert not covered("pipeline/audio.py", ["pipeline/audio", "features"])

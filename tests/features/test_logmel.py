@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.logmel import LogMel
-from features.mel import mel_filters
+from features.signal.mel_filters import mel_filters
 
 # float32's logarithm near -100 dB: 23 nepers have a spacing of 2e-6, which is 8e-6 dB.
 ROUNDING_DB = 2e-5

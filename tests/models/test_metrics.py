@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from models.metrics import Lwlrap
-from pipeline import metrics
+from pipeline.scoring import metrics
 
 # A mean of terms of at most 1, summed in the metric's own dtype.
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}

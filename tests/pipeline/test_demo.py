@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import demo, synthesis
-from pipeline import settings as settings_module
-from pipeline.audio import write_pcm16
-from pipeline.errors import Stopped, UsageError
-from pipeline.synthesis import SOUNDS, SR
+from pipeline import demo
+from pipeline.audio.decode import write_pcm16
+from pipeline.cli import settings as settings_module
+from pipeline.runtime.errors import Stopped, UsageError
+from pipeline.synthesis import scene as synthesis
+from pipeline.synthesis.scene import SOUNDS, SR
 
 ROOT = Path(demo.__file__).parents[1]
 PARAMS = "demo: {out: from/params, seed: 3, curated: 24, noisy: 12, test: 12}\n"

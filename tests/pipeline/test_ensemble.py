@@ -12,8 +12,10 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import gmean
 
 from pipeline import ensemble
-from pipeline.clips import Dataset, Label, write_dataset, write_labels
-from pipeline.ensembling import (
+from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
+from pipeline.runs.scores import Scores, load, load_run, save
+from pipeline.runtime.errors import UsageError
+from pipeline.scoring.means import (
     FLOOR,
     MEANS,
     arithmetic_mean,
@@ -24,9 +26,7 @@ from pipeline.ensembling import (
     plain_mean,
     rank_mean,
 )
-from pipeline.errors import UsageError
-from pipeline.metrics import lwlrap
-from pipeline.scores import Scores, load, load_run, save
+from pipeline.scoring.metrics import lwlrap
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("Bark", "Rain", "Thunder", "Zither")
@@ -321,7 +321,7 @@ def test_runs_that_do_not_go_together(made_up):
 
 
 def test_labels_that_changed_since(made_up):
-    from pipeline.clips import read_labels
+    from pipeline.dataset.tables import read_labels
 
     labels = read_labels(made_up / "prepared")
     write_labels(made_up / "prepared", labels[1:])
@@ -330,7 +330,7 @@ def test_labels_that_changed_since(made_up):
 
 
 def test_the_printed_lwlrap_is_that_of_the_scores(made_up, capsys):
-    from pipeline.clips import read_labels
+    from pipeline.dataset.tables import read_labels
 
     ensemble.run(settings(made_up, how="stack"))
     labels = {x.clip_id: x.labels for x in read_labels(made_up / "prepared")}

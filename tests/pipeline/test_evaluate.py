@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import evaluate, evaluation, metrics
-from pipeline.clips import Dataset, Label, read_labels, write_dataset, write_labels
-from pipeline.errors import StoreError, UsageError
-from pipeline.members import digests
-from pipeline.scores import Scores, load, save, select
+from pipeline import evaluate
+from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
+from pipeline.runs.scores import Scores, load, save, select
+from pipeline.runs.staleness import digests
+from pipeline.runtime.errors import StoreError, UsageError
+from pipeline.scoring import evaluation, metrics
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("Bark", "Rain", "Thunder", "Zither")

@@ -16,9 +16,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import audio, extraction, filling, parallel, track, worker
-from pipeline.progress import ClipProgress
-from pipeline.store import open_store
+from pipeline.audio import decode as audio
+from pipeline.extraction import clip_features as track
+from pipeline.extraction import reuse, worker
+from pipeline.extraction import run as extraction
+from pipeline.runtime import parallel
+from pipeline.runtime.progress import ClipProgress
+from pipeline.store import partial as filling
+from pipeline.store.reader import open_store
 
 N = 12
 FEATURES = ("logmel.h5", "mfcc.h5", "waveform.h5")
@@ -201,7 +206,7 @@ def test_the_bytes_are_those_of_any_number_of_jobs(data, reference, run_stage, s
 def test_the_bytes_do_not_depend_on_the_order_of_the_work(
     data, reference, extract, stores_of, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("pipeline.extraction._TASK_CLIPS", 1)
+    monkeypatch.setattr("pipeline.extraction.run._TASK_CLIPS", 1)
     assert extract(data, tmp_path / "one", "--backend", "threading", "--jobs", 3).code == 0
     assert stores_of(tmp_path / "one") == reference
 
@@ -278,7 +283,7 @@ def test_a_second_run_does_nothing(small, out, extract, stores_of, decoded):
 
 
 def test_a_second_run_reads_no_source(small, out, extract, monkeypatch):
-    monkeypatch.setattr("pipeline.unchanged.digest_of", lambda path: pytest.fail("it was read"))
+    monkeypatch.setattr(reuse, "digest_of", lambda path: pytest.fail("it was read"))
     assert extract(small, out).nothing_to_do
 
 
@@ -288,7 +293,7 @@ def test_touched_files_are_read_once_and_not_extracted(small, out, extract, deco
         os.utime(path, ns=(10**18, 10**18))
     assert extract(small, out).nothing_to_do
     assert (states(out), decoded) == (before, [])
-    monkeypatch.setattr("pipeline.unchanged.digest_of", lambda path: pytest.fail("it was read"))
+    monkeypatch.setattr(reuse, "digest_of", lambda path: pytest.fail("it was read"))
     assert extract(small, out).nothing_to_do
 
 
@@ -502,8 +507,8 @@ def test_out_cannot_be_written(data, run_stage):
 
 
 def test_progress_is_lines_where_there_is_no_terminal(data, extract, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.progress._EVERY_SECONDS", 0.0)
-    monkeypatch.setattr("pipeline.extraction._TASK_CLIPS", 1)
+    monkeypatch.setattr("pipeline.runtime.progress._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.extraction.run._TASK_CLIPS", 1)
     ended = extract(data, tmp_path / "s")
     lines = ended.err.splitlines()
     assert len(lines) == N
@@ -650,7 +655,7 @@ def test_a_limit_on_file_sizes_is_one_clear_line(data, run_stage, stores_of, tmp
 MEASURE = """
 import sys
 from pipeline import extract
-from pipeline.settings import parse
+from pipeline.cli.settings import parse
 extract.run(parse("extract", extract.Settings, "", sys.argv[1:]))
 print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

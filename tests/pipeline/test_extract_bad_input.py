@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio import Header
-from pipeline.filling import Filling
-from pipeline.problems import REASONS
-from pipeline.store import open_store
+from pipeline.audio.decode import Header
+from pipeline.extraction import worker
+from pipeline.runtime.problems import REASONS
+from pipeline.store.partial import Filling
+from pipeline.store.reader import open_store
 
 GOOD = [f"{i:04d}.wav" for i in range(4)]
 
@@ -345,7 +346,7 @@ def test_a_bad_clip_that_is_bad_in_another_way_now_is_tried_again(spoilt, extrac
 def test_a_refused_run_keeps_what_it_decoded(spoilt, extract, monkeypatch):
     AFTER_PREPARE["NaN"][0](spoilt.audio / "0001.wav")
     assert extract(spoilt, spoilt.root / "s").code == 3
-    monkeypatch.setattr("pipeline.worker.opened", lambda path: pytest.fail(f"{path} was decoded"))
+    monkeypatch.setattr(worker, "opened", lambda path: pytest.fail(f"{path} was decoded"))
     (spoilt.audio / "0001.wav").unlink()
     ended = extract(spoilt.prepare(), spoilt.root / "s")
     assert (ended.code, ended.extracted, ended.taken_over) == (0, 0, 3)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.filling import Filling, read_journal
-from pipeline.store import open_store
+from pipeline.extraction import worker
+from pipeline.store.partial import Filling, read_journal
+from pipeline.store.reader import open_store
 
 # Four tasks of 64 clips at most, so that the journals grow while a run goes on.
 N = 200
@@ -199,7 +200,7 @@ def test_a_run_may_end_between_two_seals(
         with pytest.raises(Killed):
             extract(data, tmp_path / "s")
     assert stores_of(tmp_path / "s") == {"waveform.h5": reference["waveform.h5"]}
-    monkeypatch.setattr("pipeline.worker.opened", lambda path: pytest.fail(f"{path} was decoded"))
+    monkeypatch.setattr(worker, "opened", lambda path: pytest.fail(f"{path} was decoded"))
     ended = finish()
     assert (ended.code, ended.extracted, ended.taken_over) == (0, 0, N)
     assert stores_of(tmp_path / "s") == reference

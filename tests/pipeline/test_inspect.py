@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pipeline.store import open_store
+from pipeline.store.reader import open_store
 
 NAMES = ("a.wav", "b.wav", "dir/c.wav", "$x_$.wav", "日本 “ü”.wav", "one sample.wav")
 

@@ -8,15 +8,15 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.batches import open_source
-from pipeline.clips import Dataset, Label, write_dataset, write_labels
-from pipeline.crops import Crops, covering_crops
-from pipeline.filling import Filling, Finished
-from pipeline.frame_moments import moments_of
-from pipeline.layout import ClipWriter, Contents, FeatureSpec
-from pipeline.prediction import mean_by_clip
-from pipeline.scores import load, load_run
-from pipeline.store import open_store
+from features.signal.frame_moments import moments_of
+from pipeline.batching.batches import open_source
+from pipeline.batching.crops import Crops, covering_crops
+from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
+from pipeline.runs.scores import load, load_run
+from pipeline.store.partial import Filling, Finished
+from pipeline.store.reader import open_store
+from pipeline.store.schema import ClipWriter, Contents, FeatureSpec
+from pipeline.training.prediction import mean_by_clip
 
 CLASSES = ("Bark", "Meow", "Rain")
 TEST = ("20.wav", "21.wav", "22.wav", "23.wav")

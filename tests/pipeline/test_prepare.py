@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import clips, preparation
-from pipeline.clips import Clip, Label
-from pipeline.errors import UsageError
+from pipeline.dataset import preparation
+from pipeline.dataset import tables as clips
+from pipeline.dataset.tables import Clip, Label
+from pipeline.runtime.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"

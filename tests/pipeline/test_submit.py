@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import submission, submit
-from pipeline.clips import Dataset, write_dataset
-from pipeline.errors import BadClipsError, UsageError
-from pipeline.scores import Scores, save
-from pipeline.tables import read_rows
+from pipeline import submit
+from pipeline.dataset.csv_rows import read_rows
+from pipeline.dataset.tables import Dataset, write_dataset
+from pipeline.runs.scores import Scores, save
+from pipeline.runtime.errors import BadClipsError, UsageError
+from pipeline.scoring import submission
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("Bark", "Rain", "Zither")

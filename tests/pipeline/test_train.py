@@ -17,18 +17,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import checkpoints, fitting, runs
-from pipeline.clips import Dataset, Label, read_labels, write_dataset, write_labels
-from pipeline.epochs import EpochDisplay
-from pipeline.errors import StoreError
-from pipeline.filling import Filling, Finished
-from pipeline.frame_moments import moments_of
-from pipeline.layout import ClipWriter, Contents, Excluded, FeatureSpec
-from pipeline.metrics import lwlrap
-from pipeline.recipes import FoldTask, Recipe
-from pipeline.scores import load, load_run
-from pipeline.store import open_store
-from pipeline.training import best_epoch, is_over, make_model
+from features.signal.frame_moments import moments_of
+from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
+from pipeline.runs import records as runs
+from pipeline.runs.recipe import FoldTask, Recipe
+from pipeline.runs.scores import load, load_run
+from pipeline.runtime.errors import StoreError
+from pipeline.scoring.metrics import lwlrap
+from pipeline.store.partial import Filling, Finished
+from pipeline.store.reader import open_store
+from pipeline.store.schema import ClipWriter, Contents, Excluded, FeatureSpec
+from pipeline.training import checkpoint as checkpoints
+from pipeline.training import fitting
+from pipeline.training.epochs import EpochDisplay
+from pipeline.training.fold import best_epoch, is_over, make_model
 
 CLASSES = ("Bark", "Meow", "Rain")
 N_CLIPS = 24
@@ -613,7 +615,7 @@ def test_differences_name_every_key():
 def test_training_loads_no_decoder_and_is_quiet(world, stage_command):
     code = (
         "import sys\n"
-        "from pipeline.settings import parse\n"
+        "from pipeline.cli.settings import parse\n"
         "from pipeline import train\n"
         "train.run(parse('train', train.Settings, '', sys.argv[1:]))\n"
         "assert 'tensorflow' in sys.modules\n"
@@ -629,7 +631,7 @@ def test_training_loads_no_decoder_and_is_quiet(world, stage_command):
 
 def test_without_tensorflow_it_says_how_to_get_it(world, run_stage, tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise ImportError('none here')")
-    path = os.pathsep.join([str(tmp_path), str(Path(runs.__file__).parents[1])])
+    path = os.pathsep.join([str(tmp_path), str(Path(runs.__file__).parents[2])])
     ended = run_stage("train", "--features", "mfcc", *world.where, *TINY,
                       env={"PYTHONPATH": path})
     assert ended.code == 2

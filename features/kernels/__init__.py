@@ -1,0 +1,4 @@
+"""Compiled loops. The only importer of numba and llvmlite.
+
+May import: nothing of this project.
+"""

@@ -1,0 +1,4 @@
+"""Parts that features are made of.
+
+May import: kernels.
+"""

@@ -1,0 +1,171 @@
+"""The models by name, and what is common to all: input, normalization, output, loss.
+
+A new model is a function from a Keras tensor (clips, samples, 1) or (clips, frames, features, 1)
+to a tensor (clips, activations), and a line in :data:`ARCHITECTURES`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
+import keras
+from keras import KerasTensor
+from numpy.typing import ArrayLike
+
+from models.layers import MinMaxCentring, standardization
+from models.metrics import Lwlrap
+from models.networks import notebook
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network without its input and output.
+
+    Attributes
+    ----------
+    body : callable
+        From a tensor with a channel axis to a tensor (clips, activations).
+    least : tuple of int
+        The smallest input that the layers leave something of: (samples,) or (frames, features).
+    """
+
+    body: Callable[[KerasTensor], KerasTensor]
+    least: tuple[int, ...]
+
+
+ARCHITECTURES = {
+    "conv1d": Architecture(notebook.conv1d, least=(1616,)),
+    "conv2d": Architecture(notebook.conv2d, least=(16, 16)),
+    "dummy1d": Architecture(notebook.dummy1d, least=(1,)),
+    "dummy2d": Architecture(notebook.dummy2d, least=(1, 1)),
+}
+
+# single: exactly one label a clip; multi: any number
+ACTIVATIONS = {"single": "softmax", "multi": "sigmoid"}
+NORMALIZATIONS = ("standardize", "min-max")
+
+_AXES = {1: ("samples",), 2: ("frames", "features")}
+
+
+def build(
+    name: str,
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    labels: str,
+    normalization: str = "standardize",
+    mean: ArrayLike | None = None,
+    variance: ArrayLike | None = None,
+) -> keras.Model:
+    """Build a model that takes features as the stores hold them, and gives scores 0 to 1.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`ARCHITECTURES`.
+    input_shape : sequence of int
+        Of one crop: (samples,) or (frames, features); a last axis of length 1 may follow.
+    n_classes : int > 0 [scalar]
+    labels : {"single", "multi"}
+        One label a clip: softmax, and the scores of a clip sum to 1. Any number: sigmoid.
+    normalization : {"standardize", "min-max"}
+        By `mean` and `variance`, or :class:`models.layers.MinMaxCentring`, which needs neither.
+    mean, variance : array-like [shape=(features,)], a number for raw waves
+        Of the training clips, in the unit of the features.
+
+    Returns
+    -------
+    keras.Model [input (clips, *input_shape), output (clips, n_classes) float32]
+        Not compiled: see :func:`compile_for`. The output is float32 under any dtype policy.
+
+    Raises
+    ------
+    ValueError
+        With everything that is wrong, among it the least length for a crop that is too short.
+    """
+    problems = _choice_problems("model", name, ARCHITECTURES)
+    problems += _choice_problems("normalization", normalization, NORMALIZATIONS)
+    problems += _choice_problems("labels", labels, ACTIVATIONS)
+    least_classes = 2 if labels == "single" else 1
+    if n_classes < least_classes:
+        problems.append(f"n_classes is {n_classes}; needs at least {least_classes}")
+    normalizer: keras.Layer = MinMaxCentring()
+    if name in ARCHITECTURES:
+        n_axes = len(ARCHITECTURES[name].least)
+        if wrong := _shape_problems(name, tuple(input_shape)):
+            problems += wrong
+        elif normalization == "standardize":
+            n_features = 1 if n_axes == 1 else input_shape[1]
+            try:
+                normalizer = standardization(mean, variance, n_features)
+            except ValueError as error:
+                problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+
+    inputs = keras.Input(tuple(input_shape), name="features")
+    # float32 like the normalizer: under mixed precision it would round what it reshapes.
+    x = keras.layers.Reshape((*input_shape[:n_axes], 1), dtype="float32", name="channel")(inputs)
+    x = normalizer(x)
+    x = ARCHITECTURES[name].body(x)
+    outputs = keras.layers.Dense(
+        n_classes, activation=ACTIVATIONS[labels], dtype="float32", name="scores"
+    )(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def compile_for(model: keras.Model, labels: str, learning_rate: float) -> None:
+    """Give a model its loss, Adam, and the metrics to watch.
+
+    ``single``: categorical cross-entropy; accuracy and lwlrap. ``multi``: the mean over classes of
+    binary cross-entropy; lwlrap. Targets are (clips, n_classes), 0 to 1.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As :func:`build` made it for the same `labels`.
+    labels : {"single", "multi"}
+    learning_rate : float > 0 [scalar]
+
+    Notes
+    -----
+    Under the policy ``mixed_float16`` Keras wraps Adam to scale the loss. A file does not keep the
+    policy of the whole model, so whoever goes on training a loaded model sets it before loading:
+    otherwise Keras warns and drops the optimizer's state. Predicting needs nothing of the kind.
+    """
+    if problems := _choice_problems("labels", labels, ACTIVATIONS):
+        raise ValueError("\n".join(problems))
+    if labels == "single":
+        loss = keras.losses.CategoricalCrossentropy()
+        metrics = [keras.metrics.CategoricalAccuracy(name="accuracy"), Lwlrap()]
+    else:
+        loss = keras.losses.BinaryCrossentropy()
+        metrics = [Lwlrap()]
+    model.compile(keras.optimizers.Adam(learning_rate), loss=loss, metrics=metrics)
+
+
+def _choice_problems(what: str, value: str, known: Iterable[str]) -> list[str]:
+    names = list(known)
+    if value in names:
+        return []
+    near = difflib.get_close_matches(str(value), names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+    return [f"{what} is {value!r}; {hint}"]
+
+
+def _shape_problems(name: str, shape: tuple[int, ...]) -> list[str]:
+    least = ARCHITECTURES[name].least
+    axes = _AXES[len(least)]
+    found = f"input_shape is {shape}"
+    needed = f"{name} takes ({', '.join(axes)}{',' if len(axes) == 1 else ''})"
+    if len(shape) != len(least) and shape[len(least):] != (1,):
+        return [f"{found}; {needed}"]
+    if not all(isinstance(n, Integral) for n in shape):
+        return [f"{found}; {needed} in whole numbers"]
+    return [
+        f"{found}; {name} needs at least {low} {axis}, not {n}"
+        for n, low, axis in zip(shape, least, axes, strict=False) if n < low
+    ]

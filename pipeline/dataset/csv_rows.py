@@ -1,0 +1,153 @@
+"""Tables that others wrote: the rows of a CSV, its columns, and what a cell may hold."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from pipeline.runtime.errors import UsageError
+from pipeline.runtime.problems import Problem
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Defect(Exception):
+    """Something that cannot be used: a reason code, what was found, what to do about it."""
+
+    def __init__(self, reason: str, found: str, advice: str) -> None:
+        super().__init__(found)
+        self.reason, self.found, self.advice = reason, found, advice
+
+    def at(self, where: str) -> Problem:
+        """The problem that it is at a place (a clip's id, or ``file.csv:row``)."""
+        return Problem(where, self.reason, self.found, self.advice)
+
+
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Every row of a CSV that is not blank, with the line it begins on (1 is the header).
+
+    A byte order mark and CRLF or CR line ends are accepted, as spreadsheets write them.
+
+    Raises
+    ------
+    UsageError
+        If it is not UTF-8, not a CSV, or holds nothing.
+    """
+    return list(each_row(path))
+
+
+def each_row(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield what :func:`read_rows` returns, for tables whose rows need not be there all at once."""
+    if not path.is_file():
+        raise UsageError(f"{path}: not a file")
+    data = path.read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise UsageError(f"{path}: looks like UTF-16; save it as CSV UTF-8")
+    if data[:4] == b"PK\x03\x04":
+        raise UsageError(f"{path}: looks like an Excel workbook or a zip; save it as CSV UTF-8")
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{path}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}); save it as CSV UTF-8"
+        ) from None
+    # Not a StringIO of the text, which would take four bytes a character.
+    lines = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
+    reader = csv.reader(lines, strict=True)
+    empty, begins = True, 1
+    try:
+        for cells in reader:
+            if cells:
+                empty = False
+                yield begins, cells
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise UsageError(
+            f"{path}:{begins}: not a CSV from here on ({error}); is a quote left open?"
+        ) from None
+    if empty:
+        raise UsageError(f"{path}: empty; needs a header and rows")
+
+
+def columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+    """The place of each column, the one of the labels as ``labels`` under either name.
+
+    Raises
+    ------
+    UsageError
+        If ``fname`` or the labels are missing or there twice.
+    """
+    names = [name.strip() for name in header]
+    wrong = []
+    for needed in (("fname",), ("labels", "label")):
+        there = [name for name in names if name in needed]
+        if len(there) != 1:
+            wrong.append(f"{'no' if not there else 'more than one'} column {' or '.join(needed)}")
+    if wrong:
+        guess = ""
+        for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+            if len(header) == 1 and mark in header[0]:
+                guess = f"; its cells are separated by {name}, save it with commas"
+        raise UsageError(f"{path}:1: {', '.join(wrong)} (it has: {', '.join(names)}){guess}")
+    return {"labels" if name == "label" else name: i for i, name in enumerate(names)}
+
+
+def check_length(cells: Sequence[str], header: Sequence[str]) -> None:
+    """Raise Defect unless a row has as many cells as the header."""
+    if len(cells) != len(header):
+        raise Defect(
+            "bad-row", f"{len(cells)} cells, the header has {len(header)}",
+            'Several labels need quotes around them: a.wav,"Bark,Meow"'
+            if len(cells) > len(header) else "Complete the row, or remove it",
+        )
+
+
+def leaves_folder(name: str) -> str:
+    """Why a relative POSIX name may point out of its folder; empty if it cannot."""
+    if "\\" in name:
+        return "has a backslash"
+    if name.startswith("/") or re.match("[A-Za-z]:/", name):
+        return "is absolute"
+    if ".." in name.split("/"):
+        return "goes up with '..'"
+    return ""
+
+
+def file_name(cell: str) -> str:
+    """A name that stays in its folder, or Defect."""
+    if not cell or _CONTROL.search(cell):
+        raise Defect("bad-row", f"fname is {cell!r}", "Write the file's name there")
+    if why := leaves_folder(cell):
+        raise Defect("outside", f"fname is {cell!r}, which {why}",
+                      "Name a file in the data folder, relative and with /")
+    if "/" in cell and str(PurePosixPath(cell)) != cell:
+        raise Defect("bad-row", f"fname is {cell!r}", f"Write it as {str(PurePosixPath(cell))!r}")
+    return cell
+
+
+def label_names(cell: str, fname: str) -> tuple[str, ...]:
+    """The labels of a cell, without the spaces around them; Defect for what is no list."""
+    names = tuple(name.strip() for name in cell.split(","))
+    if names == ("",):
+        return ()
+    if "" in names or _CONTROL.search(cell):
+        raise Defect("bad-row", f"the labels of {fname} are {cell!r}",
+                      "Separate labels by one comma each")
+    if len(set(names)) < len(names):
+        raise Defect("bad-row", f"the labels of {fname} are {cell!r}, one of them twice",
+                      "Name each label once")
+    return names
+
+
+def fold_number(cell: str, fname: str) -> int:
+    """A whole number from 0, or Defect."""
+    text = cell.strip()
+    # 9 digits: longer ones are ids or hashes in the wrong column.
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise Defect("bad-fold", f"the fold of {fname} is {cell!r}",
+                      "Needs a whole number from 0")
+    return int(text)

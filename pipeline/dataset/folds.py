@@ -1,0 +1,105 @@
+"""Which fold validates on a clip: stratified by label, from a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.runtime.errors import UsageError
+
+
+def assign(labels: Sequence[tuple[str, ...]], *, folds: int, seed: int) -> list[int]:
+    """Deal clips into folds so that each class is spread evenly over them.
+
+    With several labels on any clip it is iterative stratification (Sechidis, Tsoumakas and
+    Vlahavas 2011, as the package iterative-stratification has it), else scikit-learn's
+    StratifiedKFold. The result depends on the order of the clips: sort them first.
+
+    Parameters
+    ----------
+    labels : sequence of tuple of str
+        The labels of each clip, one at least.
+    folds : int
+        At least 2.
+    seed : int
+        In 0 to 2**32 - 1.
+
+    Returns
+    -------
+    list of int
+        The fold of each clip, in 0 to ``folds - 1``; none is empty.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer clips than folds.
+    """
+    if len(labels) < folds:
+        raise UsageError(f"{len(labels)} curated clips cannot make {folds} folds; "
+                         f"add clips or lower --folds")
+    # A second to import.
+    import numpy as np
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+    from sklearn.model_selection import StratifiedKFold
+
+    counts = Counter(name for names in labels for name in names)
+    column = {name: i for i, name in enumerate(sorted(counts))}
+    if max(map(len, labels)) == 1 and max(counts.values()) >= folds:
+        splitter = StratifiedKFold
+        target = np.array([column[names[0]] for names in labels])
+    else:
+        # Also where no class has a clip for every fold, which StratifiedKFold refuses.
+        splitter = MultilabelStratifiedKFold
+        target = np.zeros((len(labels), len(column)), dtype=np.uint8)
+        for row, names in enumerate(labels):
+            target[row, [column[name] for name in names]] = 1
+    fold = np.full(len(labels), -1)
+    with warnings.catch_warnings():
+        # "The least populated class": rare() tells which ones, and how many clips they have.
+        warnings.simplefilter("ignore", UserWarning)
+        splits = splitter(n_splits=folds, shuffle=True, random_state=seed).split(target, target)
+        for i, (_, validation) in enumerate(splits):
+            fold[validation] = i
+    return [int(i) for i in fold]
+
+
+def assign_once(
+    labels: Sequence[tuple[str, ...]], *, folds: int, seed: int, cache: Path
+) -> list[int]:
+    """:func:`assign`, remembered in the file `cache` for the same arguments and libraries.
+
+    Importing scikit-learn takes longer than everything else that prepares a known data set.
+    """
+    libraries = [version(name) for name in ("iterative-stratification", "numpy", "scikit-learn")]
+    question = repr((tuple(labels), folds, seed, libraries)).encode()
+    digest = hashlib.sha256(question).hexdigest()
+    try:
+        remembered, *dealt = cache.read_text(encoding="utf-8").split()
+        made = [int(fold) for fold in dealt]
+    except (OSError, ValueError):
+        remembered, made = "", []
+    if remembered != digest or len(made) != len(labels):
+        made = assign(labels, folds=folds, seed=seed)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        partial = cache.with_name(cache.name + ".partial")
+        partial.write_text("\n".join([digest, *map(str, made), ""]), encoding="utf-8")
+        os.replace(partial, cache)
+    return made
+
+
+def rare(
+    labels: Sequence[tuple[str, ...]], classes: Sequence[str], *, folds: int
+) -> dict[str, int]:
+    """The classes with fewer clips than folds, and how many they have: some folds lack them."""
+    counts = Counter(name for names in labels for name in names)
+    return {name: counts[name] for name in classes if counts[name] < folds}
+
+
+def renumber(folds: Sequence[int]) -> dict[int, int]:
+    """The folds of a data set's own, in order, to 0 and up without a gap."""
+    return {fold: i for i, fold in enumerate(sorted(set(folds)))}

@@ -1,0 +1,208 @@
+"""Where a data set keeps its tables and its audio: the names and layouts that are understood.
+
+``fsdkaggle2019``
+    The competition's files (train_curated.csv, train_noisy.csv, sample_submission.csv beside
+    train_curated/, train_noisy/, test/), those of the release after it
+    (https://doi.org/10.5281/zenodo.3612637), or a mixture.
+``fsdkaggle2018``
+    Likewise (https://doi.org/10.5281/zenodo.2552860).
+``csv``
+    One CSV of ``fname``, ``labels`` (or ``label``) and perhaps ``fold`` beside a folder of audio.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.dataset import csv_rows as tables
+from pipeline.runtime.errors import UsageError
+
+GET_DATA = (
+    "Make the demo with `python -m pipeline.demo`, or get FSDKaggle2019 from Zenodo "
+    "(doi 10.5281/zenodo.3612637) or from Kaggle (competition freesound-audio-tagging-2019)."
+)
+
+SUBMISSION, TRUTH = "sample_submission.csv", "test_post_competition.csv"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a data set.
+
+    Attributes
+    ----------
+    split : str
+        ``curated``, ``noisy``, ``test``, or ``train`` where the table says which of the first two.
+    table : Path or None
+        The CSV that names its clips; None if there is none.
+    folder : str
+        The folder of its audio, relative to the data folder; empty for the data folder itself.
+    has_folder : bool
+        Whether that folder is there.
+    """
+
+    split: str
+    table: Path | None
+    folder: str
+    has_folder: bool
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """A data set's place.
+
+    Attributes
+    ----------
+    root : Path
+        The data folder.
+    layout : str
+        One of the names above.
+    parts : tuple of Part
+    submission, vocabulary : Path or None
+        The tables that name the classes.
+    notes : tuple of str
+        What was passed over.
+    """
+
+    root: Path
+    layout: str
+    parts: tuple[Part, ...]
+    submission: Path | None
+    vocabulary: Path | None
+    notes: tuple[str, ...] = ()
+
+
+# Split, tables, folders: the competition's names first, then those of the release after it.
+_META = {"fsdkaggle2019": "FSDKaggle2019.meta", "fsdkaggle2018": "FSDKaggle2018.meta"}
+_PARTS = {
+    "fsdkaggle2019": (
+        ("curated", ("train_curated.csv", "train_curated_post_competition.csv"),
+         ("train_curated", "FSDKaggle2019.audio_train_curated")),
+        ("noisy", ("train_noisy.csv", "train_noisy_post_competition.csv"),
+         ("train_noisy", "FSDKaggle2019.audio_train_noisy")),
+        ("test", (TRUTH,), ("test", "FSDKaggle2019.audio_test")),
+    ),
+    "fsdkaggle2018": (
+        ("train", ("train.csv", "train_post_competition.csv"),
+         ("audio_train", "FSDKaggle2018.audio_train")),
+        ("test", (TRUTH, "test_post_competition_scoring_clips.csv"),
+         ("audio_test", "FSDKaggle2018.audio_test")),
+    ),
+}
+
+
+def locate(data: Path) -> DataFolder:
+    """Find the tables and the folders of a data set.
+
+    Parameters
+    ----------
+    data : Path
+        The data folder, or the one CSV to use in it.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing that is understood, or more than one thing that could be meant.
+    """
+    if not data.exists():
+        raise UsageError(f"{data}: no such folder. {GET_DATA}")
+    if data.is_dir() and (layout := _recognise(data)):
+        parts: list[Part] = []
+        notes: list[str] = []
+        for split, names, folders in _PARTS[layout]:
+            parts.append(_find(data, split, names, folders, _META[layout], notes))
+        vocabulary = _there(data / _META[layout] / "vocabulary.csv", data / "vocabulary.csv")
+        return DataFolder(data, layout, tuple(parts), _there(data / SUBMISSION), vocabulary,
+                          tuple(notes))
+    root, table = (data, _only_table(data)) if data.is_dir() else (data.parent, data)
+    part = Part("curated", table, _audio_folder(root, table), True)
+    return DataFolder(root, "csv", (part,), _there(root / SUBMISSION), None)
+
+
+def _recognise(root: Path) -> str:
+    """The layout of the tables in `root`; empty for a CSV of the user's own."""
+    found = []
+    for layout, parts in _PARTS.items():
+        # These two names are not telling by themselves.
+        names = {name for _, tables, _ in parts for name in tables} - {"train.csv", TRUTH}
+        if any(_there(root / name, root / _META[layout] / name) for name in names):
+            found.append(layout)
+    if not found and "manually_verified" in _header(root / "train.csv"):
+        found.append("fsdkaggle2018")
+    if not found and "usage" in (truth := _header(root / TRUTH)):
+        found.append("fsdkaggle2018" if "label" in truth else "fsdkaggle2019")
+    if len(found) > 1:
+        raise UsageError(f"{root}: holds both {' and '.join(found)}; needs a folder for each")
+    return found[0] if found else ""
+
+
+def _find(
+    root: Path, split: str, names: tuple[str, ...], folders: tuple[str, str], meta: str,
+    notes: list[str],
+) -> Part:
+    tables = [p for place in (root, root / meta) for n in names if (p := _there(place / n))]
+    here = [folder for folder in folders if (root / folder).is_dir()]
+    for several in ([p.relative_to(root).as_posix() for p in tables], here):
+        if len(several) > 1:
+            notes.append(f"{several[0]} is used, not {' or '.join(several[1:])}")
+    released = bool(tables) and tables[0].parent != root
+    return Part(split, tables[0] if tables else None, here[0] if here else folders[released],
+                bool(here))
+
+
+def _only_table(root: Path) -> Path:
+    fit, errors = [], []
+    for path in sorted(p for p in root.glob("*.csv") if p.name != SUBMISSION):
+        try:
+            tables.columns(path, tables.read_rows(path)[0][1])
+            fit.append(path)
+        except UsageError as error:
+            errors.append(str(error))
+    if len(fit) > 1:
+        names = ", ".join(p.name for p in fit)
+        raise UsageError(f"{root}: several tables fit: {names}. Give the one to use as the data.")
+    if fit:
+        return fit[0]
+    if errors:
+        raise UsageError("\n".join([f"{root}: none of its tables is understood:", *errors]))
+    packed = ", ".join(sorted(p.name for p in root.glob("*.zip")))
+    hint = f" (unpack {packed} first)" if packed else ""
+    raise UsageError(f"{root}: no data: no CSV there names clips{hint}. {GET_DATA}")
+
+
+def _audio_folder(root: Path, table: Path) -> str:
+    """The folder, of `root` and those in it, that has most of the clips that `table` names."""
+    (_, header), *rows = tables.read_rows(table)
+    at = tables.columns(table, header)["fname"]
+    names = []
+    for _, cells in rows[::len(rows) // 100 + 1]:
+        try:
+            tables.check_length(cells, header)
+            names.append(tables.file_name(cells[at]))
+        except tables.Defect:
+            continue  # it is listed when the table is read
+    folders = sorted(e.name for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")
+    hits = {folder: sum(os.path.lexists(os.path.join(root, folder, n)) for n in names)
+            for folder in ["", *folders]}
+    best = [folder for folder, n in hits.items() if n and n == max(hits.values())]
+    if not best:
+        return "audio" if "audio" in folders else folders[0] if len(folders) == 1 else ""
+    if len(best) > 1:
+        raise UsageError(
+            f"{table}: its clips are in several folders: {', '.join(f or '.' for f in best)}. "
+            "Write the folder into fname, as audio/a.wav, or move the others away."
+        )
+    return best[0]
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        return [name.strip() for name in tables.read_rows(path)[0][1]]
+    except UsageError:
+        return []
+
+
+def _there(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.exists()), None)

@@ -1,0 +1,275 @@
+"""Which clips a data set names, and how: its tables, row by row.
+
+Whatever is wrong is collected, never raised, so that one run tells everything; a row without a
+usable name is left out here, any other row stays in the list for its audio to be looked at too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipeline.dataset import csv_rows as tables
+from pipeline.dataset.csv_rows import Defect
+from pipeline.dataset.layouts import GET_DATA, SUBMISSION, DataFolder, Part, locate
+from pipeline.dataset.tables import USAGES
+from pipeline.runtime.errors import UsageError
+from pipeline.runtime.problems import Problem
+
+# "Detected corrupted files in the curated train set", https://zenodo.org/records/3612637
+KNOWN_BAD = {
+    **dict.fromkeys(
+        ("f76181c4.wav", "77b925c2.wav", "6a1f682a.wav", "c7db12aa.wav", "7752cc8a.wav"),
+        "the organisers found its label wrong",
+    ),
+    "1d44b0bd.wav": "the organisers found no signal in it",
+}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A clip as a table names it.
+
+    Attributes
+    ----------
+    clip_id : str
+        The name in the table.
+    folder : str
+        The folder of audio that the name is relative to, itself relative to the data folder.
+    where : str
+        The table and its row, as ``file.csv:row``.
+    labels, split, usage
+        As in :class:`pipeline.dataset.tables.Label`.
+    fold : int or None
+        As the table's own fold column numbers it; None without one.
+    """
+
+    clip_id: str
+    folder: str
+    where: str
+    labels: tuple[str, ...] = ()
+    split: str = "test"
+    fold: int | None = None
+    usage: str = ""
+
+    @property
+    def path(self) -> str:
+        """Relative to the data folder."""
+        return f"{self.folder}/{self.clip_id}" if self.folder else self.clip_id
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the tables say.
+
+    Attributes
+    ----------
+    root : Path
+        The data folder.
+    layout : str
+        As in :class:`pipeline.dataset.tables.Dataset`.
+    classes : tuple of str
+        Likewise.
+    clips : list of Listed
+        Every row with a name that can be looked for.
+    rejected : set of str
+        The ids of the clips that the tables themselves disqualify.
+    problems : list of Problem
+        Why, and the rows without a usable name.
+    notes : list of str
+        What the user should know.
+    """
+
+    root: Path
+    layout: str
+    classes: tuple[str, ...] = ()
+    clips: list[Listed] = field(default_factory=list)
+    rejected: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read(data: Path) -> Listing:
+    """Read the tables of a data set; no audio is looked at.
+
+    Parameters
+    ----------
+    data : Path
+        The data folder, or the one CSV to use in it.
+
+    Raises
+    ------
+    UsageError
+        If there is no data set, or a table that cannot be read as one.
+    """
+    place = locate(data)
+    listing = Listing(place.root, place.layout, notes=list(place.notes))
+    submitted, classes = _read_submission(place)
+    source = SUBMISSION
+    if place.vocabulary and not classes:
+        classes, source = _read_vocabulary(place.vocabulary), place.vocabulary.name
+    for part in place.parts:
+        _read_part(listing, part, submitted)
+    if not listing.clips and not listing.problems:
+        raise UsageError(f"{data}: its tables name no clip. {GET_DATA}")
+    if not classes:
+        source = "the training clips"
+        splits = {c.split for c in listing.clips} - {"test"} or {"test"}
+        classes = tuple(sorted({x for c in listing.clips if c.split in splits for x in c.labels}))
+    if not classes and not listing.problems:
+        raise UsageError(f"{data}: no class: no clip has a label, and there is no {SUBMISSION}")
+    _check_labels(listing, classes, source)
+    _check_names(listing)
+    return replace(listing, classes=classes)
+
+
+def _read_submission(place: DataFolder) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
+    """The test clips of sample_submission.csv, each with its row, and the classes."""
+    if not place.submission:
+        return [], ()
+    (_, header), *rows = tables.read_rows(place.submission)
+    names = [name.strip() for name in header]
+    if names.count("fname") != 1:
+        raise UsageError(f"{place.submission}:1: needs one column fname, has {', '.join(names)}")
+    at = names.index("fname")
+    # In 2018 there was one more column, for three guesses separated by spaces.
+    classes = () if names[1:] == ["label"] else tuple(n for n in names if n != "fname")
+    twice = [name for name, n in Counter(classes).items() if n > 1 or not name]
+    if twice:
+        raise UsageError(f"{place.submission}:1: the classes need different names, not {twice}")
+    return [(line, cells[at] if at < len(cells) else "") for line, cells in rows], classes
+
+
+def _read_vocabulary(path: Path) -> tuple[str, ...]:
+    """The classes of vocabulary.csv, which has no header: index, name."""
+    rows = tables.read_rows(path)
+    if any(len(cells) < 2 for _, cells in rows):
+        raise UsageError(f"{path}: needs an index and a name in each row")
+    return tuple(sorted({cells[1].strip() for _, cells in rows}))
+
+
+def _read_part(listing: Listing, part: Part, submitted: list[tuple[int, str]]) -> None:
+    clips = list(_read_table(listing, part, part.table)) if part.table else []
+    if part.split == "test" and submitted:
+        clips = _merge_test(listing, part, clips, submitted)
+    elif part.has_folder and not part.table:
+        listing.notes.append(f"{part.folder}/ is left out: no table names its clips")
+    if part.table and clips and not part.has_folder:
+        listing.notes.append(
+            f"there is no folder {part.folder}/ for the {len(clips)} clips of {part.table.name}: "
+            "unpack it, or move the table away to do without"
+        )
+    listing.clips.extend(clips)
+
+
+def _merge_test(
+    listing: Listing, part: Part, truth: list[Listed], submitted: list[tuple[int, str]]
+) -> list[Listed]:
+    """The test clips: those to submit, with their truth where it is known.
+
+    The competition's download has fewer test clips than the truth published after it (3,361 of
+    4,481), so a row of the truth that is not to submit counts only where its file is there.
+    """
+    known = {c.clip_id for c in truth}
+    wanted = {name for _, name in submitted}
+    kept = [c for c in truth if c.clip_id in wanted
+            or os.path.lexists(os.path.join(listing.root, c.path))]
+    if len(kept) < len(truth):
+        listing.notes.append(f"{len(truth) - len(kept)} test clips with known labels are neither "
+                             f"in {SUBMISSION} nor in {part.folder}/: left out")
+    unknown = []
+    for line, name in submitted:
+        where = f"{SUBMISSION}:{line}"
+        try:
+            if tables.file_name(name) not in known:
+                unknown.append(Listed(name, part.folder, where))
+        except Defect as defect:
+            listing.problems.append(defect.at(where))
+    if unknown and not part.has_folder and not part.table:
+        # Who only trains has this table for its classes.
+        listing.notes.append(f"there is no folder {part.folder}/: the {len(unknown)} test clips "
+                             f"of {SUBMISSION} are left out")
+        return []
+    return kept + unknown
+
+
+def _read_table(listing: Listing, part: Part, table: Path) -> Iterator[Listed]:
+    """The clips of a table; what is wrong goes into the listing's problems."""
+    rows = tables.each_row(table)
+    _, header = next(rows)
+    at = tables.columns(table, header)
+    if part.split == "train" and "manually_verified" not in at:
+        raise UsageError(f"{table}:1: no column manually_verified (it has: {', '.join(header)})")
+    shown = table.relative_to(listing.root).as_posix()
+    for line, cells in rows:
+        where, name = f"{shown}:{line}", ""
+        try:
+            tables.check_length(cells, header)
+            name = tables.file_name(cells[at["fname"]])
+            yield _listed(name, part, where, {column: cells[i] for column, i in at.items()})
+        except Defect as defect:
+            listing.problems.append(defect.at(where))
+            if name:
+                listing.rejected.add(name)
+                yield Listed(name, part.folder, where, split=part.split)
+
+
+def _listed(name: str, part: Part, where: str, row: dict[str, str]) -> Listed:
+    if part.split == "test":
+        usage = row.get("usage", "").strip()
+        if usage == "Ignored":
+            # The padding clips of 2018: they have no truth and were never scored.
+            return Listed(name, part.folder, where)
+        if usage not in USAGES:
+            raise Defect("bad-row", f"the usage of {name} is {usage!r}",
+                          "Needs Public, Private or Ignored")
+        labels = tables.label_names(row["labels"], name)
+        return Listed(name, part.folder, where, labels, usage=usage)
+    labels = tables.label_names(row["labels"], name)
+    if not labels:
+        raise Defect("no-label", f"{name} has no label", "Label it, or remove the row")
+    split = part.split
+    if split == "train":
+        verified = row["manually_verified"].strip()
+        if verified not in ("0", "1"):
+            raise Defect("bad-row", f"manually_verified of {name} is {verified!r}",
+                          "Needs 1 or 0")
+        split = "curated" if verified == "1" else "noisy"
+    fold = None
+    if split == "curated" and "fold" in row:
+        fold = tables.fold_number(row["fold"], name)
+    return Listed(name, part.folder, where, labels, split, fold)
+
+
+def _check_labels(listing: Listing, classes: tuple[str, ...], source: str) -> None:
+    known, hints = frozenset(classes), dict[str, str]()
+    for clip in listing.clips:
+        unknown = [x for x in clip.labels if x not in known]
+        if not unknown:
+            continue
+        for label in unknown:
+            # A table of another task has thousands, and matching takes a millisecond each.
+            if label not in hints and len(hints) < 100:
+                near = difflib.get_close_matches(label, classes, 3)
+                hints[label] = f"Did you mean {' or '.join(near)}?" if near else ""
+        listing.rejected.add(clip.clip_id)
+        listing.problems.append(Problem(
+            clip.where, "unknown-label",
+            f"{clip.clip_id} has {', '.join(map(repr, unknown))}, no class of {source}",
+            " ".join(hints.get(x, "") for x in unknown).strip() or "Correct or add the class",
+        ))
+
+
+def _check_names(listing: Listing) -> None:
+    first: dict[str, str] = {}
+    for clip in listing.clips:
+        if (other := first.setdefault(clip.clip_id, clip.where)) != clip.where:
+            listing.rejected.add(clip.clip_id)
+            listing.problems.append(Problem(
+                clip.where, "duplicate", f"{clip.clip_id} is in {other} already",
+                "Keep one of the rows; until then the clip is left out",
+            ))

@@ -1,0 +1,248 @@
+"""From a data folder to the tables that the other stages read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.audio.decode import Header
+from pipeline.audio.headers import scan
+from pipeline.dataset import folds as fold_rules
+from pipeline.dataset import listing as datasets
+from pipeline.dataset import tables
+from pipeline.dataset.listing import KNOWN_BAD, Listed, Listing
+from pipeline.dataset.tables import Clip, Dataset, Label
+from pipeline.runtime import problems as problem_tables
+from pipeline.runtime.errors import UsageError
+from pipeline.runtime.problems import Problem
+
+PROBLEMS = "problems.csv"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set, ready to be written.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    clips : list of Clip
+        Sorted by clip id; every good clip, whatever the label mode.
+    labels : list of Label
+        Sorted by clip id.
+    problems : list of Problem
+        What is wrong with the clips that are left out.
+    notes : list of str
+        What else the user should know.
+    """
+
+    dataset: Dataset
+    clips: list[Clip]
+    labels: list[Label]
+    problems: list[Problem]
+    notes: list[str]
+
+
+def prepare(
+    data: Path, *, labels: str, folds: int | None, seed: int, drop_known_bad: bool,
+    header_cache: Path | None = None,
+) -> Prepared:
+    """Read a data set's tables, check its files, deal its curated clips into folds.
+
+    Parameters
+    ----------
+    data : Path
+        The data folder, or one CSV in it; :mod:`pipeline.dataset.layouts` has the layouts.
+    labels : str
+        ``single`` keeps labels of training clips with exactly one; ``multi`` keeps all.
+    folds : int or None
+        At least 2, see :func:`with_folds`; None leaves that to a later call.
+    seed : int
+        Of the folds, in 0 to 2**32 - 1.
+    drop_known_bad : bool
+        Leave out the clips that the organisers of FSDKaggle2019 named as bad.
+    header_cache : Path, optional
+        Where to remember the headers, see :func:`pipeline.audio.headers.scan`; the folds are
+        remembered beside it.
+
+    Raises
+    ------
+    UsageError
+        If there is no data set, a table cannot be read as one, or too few clips are left.
+    """
+    listing = datasets.read(data)
+    problems, notes = list(listing.problems), list(listing.notes)
+    rejected = set(listing.rejected)
+    listed = {clip.clip_id: clip for clip in reversed(listing.clips)}
+    if drop_known_bad and listing.layout == "fsdkaggle2019":
+        dropped = _known_bad(listed.values())
+        if dropped:
+            notes.append(f"{len(dropped)} curated clips are left out because the organisers "
+                         f"named them as bad: {', '.join(p.where for p in dropped)}")
+        problems += dropped
+        for problem in dropped:
+            del listed[problem.where]
+    headers = scan(listing.root, list(listed.values()), header_cache)
+    notes += _unnamed(listing)
+    made, kept = [], []
+    for clip_id in sorted(listed):
+        clip, header = listed[clip_id], headers[clip_id]
+        if isinstance(header, Problem):
+            problems.append(header)
+        elif clip_id not in rejected:
+            made.append(_clip(clip, header))
+            kept.append(Label(clip_id, clip.labels, clip.split, clip.fold, clip.usage))
+    if labels == "single":
+        kept = _single(kept, notes)
+    kept = _renumbered(kept, notes)
+    dataset = Dataset(listing.root, listing.layout, listing.classes, labels)
+    prepared = Prepared(dataset, made, kept, problems, notes)
+    if folds is None:
+        return prepared
+    return with_folds(prepared, folds=folds, seed=seed, header_cache=header_cache)
+
+
+def with_folds(
+    prepared: Prepared, *, folds: int, seed: int, header_cache: Path | None = None
+) -> Prepared:
+    """Deal the curated clips into folds, unless the data set has its own.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    folds : int
+        At least 2.
+    seed : int
+        In 0 to 2**32 - 1.
+    header_cache : Path, optional
+        As in :func:`prepare`.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer curated clips than folds, or the data set's own folds are no two.
+    """
+    curated = [x for x in prepared.labels if x.split == "curated"]
+    notes, labels = list(prepared.notes), prepared.labels
+    own = {x.fold for x in curated} - {None}
+    if own:
+        notes.append(f"the {len(own)} folds of the data set itself are used, "
+                     f"not {folds} of seed {seed}")
+        if len(own) < 2:
+            raise UsageError("the fold column has one fold for all clips; needs two at least")
+        folds = len(own)
+    elif curated:
+        names = [x.labels for x in curated]
+        if header_cache:
+            cache = header_cache.with_name("folds.txt")
+            dealt = fold_rules.assign_once(names, folds=folds, seed=seed, cache=cache)
+        else:
+            dealt = fold_rules.assign(names, folds=folds, seed=seed)
+        fold_of = dict(zip((x.clip_id for x in curated), dealt, strict=True))
+        labels = [dataclasses.replace(x, fold=fold_of.get(x.clip_id)) for x in labels]
+    elif not labels:
+        raise UsageError("no clip is left")
+    else:
+        notes.append("there are no curated clips, so there are no folds to train on")
+    rare = fold_rules.rare([x.labels for x in curated], prepared.dataset.classes, folds=folds)
+    if rare and curated:
+        notes.append("classes with fewer curated clips than folds: "
+                     + ", ".join(f"{name}: {n}" for name, n in rare.items()))
+    return dataclasses.replace(prepared, labels=labels, notes=notes)
+
+
+def bad(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems that count as failures: all but the clips that are known to be bad."""
+    return [p for p in problems if p.reason != "known-bad"]
+
+
+def write(prepared: Prepared, out: Path) -> None:
+    """Write clips.csv, labels.csv, dataset.json and problems.csv, each whole or not at all."""
+    out.mkdir(parents=True, exist_ok=True)
+    problem_tables.write_csv(out / PROBLEMS, prepared.problems)
+    tables.write_labels(out, prepared.labels)
+    tables.write_clips(out, prepared.clips)
+    tables.write_dataset(out, prepared.dataset)
+
+
+def summary(prepared: Prepared) -> list[str]:
+    """What there is, in lines for the terminal."""
+    from pipeline.runtime.progress import hours
+
+    seconds = {c.clip_id: c.frames / c.sr for c in prepared.clips}
+    lines = [f"{prepared.dataset.root}: {prepared.dataset.layout}, "
+             f"{len(prepared.dataset.classes)} classes, {len(prepared.clips)} clips, "
+             f"{hours(sum(seconds.values()))}"]
+    for split in tables.SPLITS:
+        of_split = [x for x in prepared.labels if x.split == split]
+        if of_split:
+            audio = hours(sum(seconds[x.clip_id] for x in of_split))
+            several = sum(len(x.labels) > 1 for x in of_split)
+            without = sum(not x.labels for x in of_split)
+            lines.append(
+                f"  {split:8}{len(of_split):6} clips, {audio}"
+                + (f", {several} with several labels" if several else "")
+                + (f", {without} with labels that are not known" if without else "")
+            )
+    sizes = Counter(x.fold for x in prepared.labels if x.fold is not None)
+    if sizes:
+        clips = ", ".join(str(sizes[fold]) for fold in sorted(sizes))
+        lines.append(f"  {len(sizes)} folds of {clips} clips")
+    return lines
+
+
+def _known_bad(clips: Iterable[Listed]) -> list[Problem]:
+    return sorted((
+        Problem(c.clip_id, "known-bad", KNOWN_BAD[c.clip_id], "--no-drop-known-bad keeps it")
+        for c in clips if c.split == "curated" and c.clip_id in KNOWN_BAD
+    ), key=lambda problem: problem.where)
+
+
+def _clip(clip: Listed, header: Header) -> Clip:
+    return Clip(clip.clip_id, clip.path, header.format, header.subtype, header.sr,
+                header.channels, header.frames)
+
+
+def _single(labels: list[Label], notes: list[str]) -> list[Label]:
+    kept = [x for x in labels if x.split == "test" or len(x.labels) == 1]
+    if len(kept) < len(labels):
+        notes.append(f"{len(labels) - len(kept)} training clips with several labels have no row "
+                     "in labels.csv, which is for one label a clip")
+    return kept
+
+
+def _renumbered(labels: list[Label], notes: list[str]) -> list[Label]:
+    to = fold_rules.renumber([x.fold for x in labels if x.fold is not None])
+    if all(old == new for old, new in to.items()):
+        return labels
+    notes.append("folds are numbered anew: "
+                 + ", ".join(f"{old} is {new}" for old, new in to.items()))
+    return [x if x.fold is None else dataclasses.replace(x, fold=to[x.fold]) for x in labels]
+
+
+def _unnamed(listing: Listing) -> list[str]:
+    """Audio files that lie among the named ones; known by a suffix that is named there too."""
+    named: dict[str, set[str]] = {}
+    for clip in listing.clips:
+        folder, name = os.path.split(clip.path)
+        named.setdefault(folder, set()).add(name)
+    notes = []
+    for folder, names in sorted(named.items()):
+        suffixes = {os.path.splitext(name)[1].lower() for name in names}
+        try:
+            with os.scandir(os.path.join(listing.root, folder)) as entries:
+                extra = sorted(
+                    e.name for e in entries
+                    if e.name not in names and not e.name.startswith(".")
+                    and os.path.splitext(e.name)[1].lower() in suffixes and not e.is_dir()
+                )
+        except OSError:
+            continue  # no such folder: each of its clips is a problem already
+        if extra:
+            some = ", ".join(extra[:3]) + (", …" if len(extra) > 3 else "")
+            notes.append(f"{len(extra)} files in {folder or '.'}/ are in no table: {some}")
+    return notes

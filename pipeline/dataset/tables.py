@@ -1,0 +1,261 @@
+"""The tables between prepare and everything after it: what to decode, and what it is.
+
+Three files in one folder. ``clips.csv`` says what to decode and ``labels.csv`` what it is called,
+so that a changed label or fold never re-extracts a feature; ``dataset.json`` has the classes.
+All are UTF-8 with LF line ends, sorted by ``clip_id``, and hold nothing of the circumstances:
+the same data give the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.dataset.csv_rows import each_row, leaves_folder
+from pipeline.runtime.errors import UsageError
+
+T = TypeVar("T")
+
+CLIPS, LABELS, DATASET = "clips.csv", "labels.csv", "dataset.json"
+
+LAYOUTS = ("fsdkaggle2019", "fsdkaggle2018", "csv")
+LABEL_MODES = ("multi", "single")
+SPLITS = ("curated", "noisy", "test")
+USAGES = ("Public", "Private", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A row of clips.csv: what to decode.
+
+    Attributes
+    ----------
+    clip_id : str
+        The name in the data set's CSV, unique over the whole data set.
+    path : str
+        Relative to the data folder, with POSIX separators.
+    format, subtype : str
+        libsndfile's names, such as ``WAV`` and ``PCM_16``.
+    sr : int
+        Sampling rate (in Hz).
+    channels : int
+    frames : int
+        Samples a channel.
+    """
+
+    clip_id: str
+    path: str
+    format: str
+    subtype: str
+    sr: int
+    channels: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Label:
+    """A row of labels.csv: what a clip is called.
+
+    Attributes
+    ----------
+    clip_id : str
+    labels : tuple of str
+        Classes of the data set; none for a test clip whose truth is not known.
+    split : str
+        One of :data:`SPLITS`.
+    fold : int or None
+        The fold that validates on this clip, from 0; curated clips alone have one.
+    usage : str
+        The leaderboard of a test clip, one of :data:`USAGES`.
+    """
+
+    clip_id: str
+    labels: tuple[str, ...]
+    split: str
+    fold: int | None
+    usage: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """dataset.json.
+
+    Attributes
+    ----------
+    root : Path
+        The data folder, as the user gave it.
+    layout : str
+        One of :data:`LAYOUTS`.
+    classes : tuple of str
+        In the order of sample_submission.csv where there is one, else sorted.
+    label_mode : str
+        One of :data:`LABEL_MODES`.
+    """
+
+    root: Path
+    layout: str
+    classes: tuple[str, ...]
+    label_mode: str
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether `folder` is one that prepare wrote."""
+    return (folder / CLIPS).is_file() and (folder / DATASET).is_file()
+
+
+def read_clips(folder: Path) -> tuple[Dataset, list[Clip]]:
+    """Read what to decode.
+
+    Raises
+    ------
+    UsageError
+        If a file is missing or not what prepare writes; it lists everything wrong as file:row.
+    """
+    return read_dataset(folder), _read(folder / CLIPS, Clip, _clip)
+
+
+def read_labels(folder: Path) -> list[Label]:
+    """Read the labels, the splits and the folds; errors as :func:`read_clips`."""
+    classes = frozenset(read_dataset(folder).classes)
+    return _read(folder / LABELS, Label, lambda row: _label(row, classes))
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read dataset.json; errors as :func:`read_clips`."""
+    path = folder / DATASET
+    _needs(path)
+    try:
+        made = json.loads(path.read_bytes().decode("utf-8"))
+    except ValueError as error:  # bad UTF-8 and bad JSON both
+        raise UsageError(f"{path}: not valid JSON: {error}. Run prepare again.") from None
+    wrong = []
+    names = [f.name for f in fields(Dataset)]
+    if not isinstance(made, dict) or sorted(made) != sorted(names):
+        raise UsageError(f"{path}: needs the keys {', '.join(names)}. Run prepare again.")
+    if not isinstance(made["root"], str) or not made["root"]:
+        wrong.append(f"{path}: root is {made['root']!r}; needs a folder")
+    classes = made["classes"]
+    if not isinstance(classes, list) or not classes or not all(
+        isinstance(c, str) and c for c in classes
+    ) or len(set(classes)) < len(classes):
+        wrong.append(f"{path}: classes needs a list of different names")
+    for key, known in (("layout", LAYOUTS), ("label_mode", LABEL_MODES)):
+        if made[key] not in known:
+            wrong.append(f"{path}: {key} is {made[key]!r}; known: {', '.join(known)}")
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return Dataset(Path(made["root"]), made["layout"], tuple(classes), made["label_mode"])
+
+
+def write_clips(folder: Path, clips: Iterable[Clip]) -> None:
+    """Write clips.csv, whole or not at all."""
+    names = [f.name for f in fields(Clip)]
+    _write_csv(folder / CLIPS, names, ([getattr(c, n) for n in names] for c in clips))
+
+
+def write_labels(folder: Path, labels: Iterable[Label]) -> None:
+    """Write labels.csv, whole or not at all."""
+    _write_csv(
+        folder / LABELS, [f.name for f in fields(Label)],
+        ((x.clip_id, ",".join(x.labels), x.split, "" if x.fold is None else x.fold, x.usage)
+         for x in labels),
+    )
+
+
+def write_dataset(folder: Path, dataset: Dataset) -> None:
+    """Write dataset.json, whole or not at all."""
+    made = {
+        "root": dataset.root.as_posix(), "layout": dataset.layout,
+        "classes": dataset.classes, "label_mode": dataset.label_mode,
+    }
+    _replace(folder / DATASET, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+
+
+def _clip(row: list[str]) -> Clip:
+    clip_id, path, format, subtype = row[:4]
+    if not clip_id:
+        raise ValueError("clip_id is empty")
+    if not path or leaves_folder(path):
+        raise ValueError(f"path is {path!r}: {leaves_folder(path) or 'empty'}")
+    # Thousands of clips have the same few formats and rates.
+    return Clip(clip_id, path, sys.intern(format), sys.intern(subtype), _whole("sr", row[4], 1),
+                _whole("channels", row[5], 1), _whole("frames", row[6], 1))
+
+
+def _label(row: list[str], classes: frozenset[str]) -> Label:
+    clip_id, cell, split, fold, usage = row
+    if not clip_id:
+        raise ValueError("clip_id is empty")
+    labels = tuple(cell.split(",")) if cell else ()
+    unknown = [x for x in labels if x not in classes]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is no class of {DATASET}")
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"labels is {cell!r}: one label twice")
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; known: {', '.join(SPLITS)}")
+    if not labels and split != "test":
+        raise ValueError(f"labels is empty; a {split} clip needs one")
+    if usage not in USAGES:
+        raise ValueError(f"usage is {usage!r}; known: Public, Private or nothing")
+    if fold and split != "curated":
+        raise ValueError(f"fold is {fold!r}; a {split} clip has none")
+    return Label(clip_id, labels, split, _whole("fold", fold, 0) if fold else None, usage)
+
+
+def _whole(name: str, cell: str, minimum: int) -> int:
+    if not (cell.isascii() and cell.isdecimal() and int(cell) >= minimum):
+        raise ValueError(f"{name} is {cell!r}; needs a whole number from {minimum}")
+    return int(cell)
+
+
+def _read(path: Path, kind: type[Any], make: Callable[[list[str]], T]) -> list[T]:
+    _needs(path)
+    rows = each_row(path)
+    _, header = next(rows)
+    names = [f.name for f in fields(kind)]
+    if header != names:
+        raise UsageError(f"{path}:1: needs the columns {','.join(names)}. Run prepare again.")
+    made, wrong, seen = [], [], dict[str, int]()
+    for line, cells in rows:
+        try:
+            if len(cells) != len(names):
+                raise ValueError(f"{len(cells)} cells; the header has {len(names)}")
+            made.append(make(cells))
+            if (first := seen.setdefault(cells[0], line)) != line:
+                raise ValueError(f"{cells[0]!r} is in row {first} already")
+        except ValueError as error:
+            wrong.append(f"{path}:{line}: {error}")
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return made
+
+
+def _needs(path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: no such file. `python -m pipeline.prepare --out {path.parent}` writes it."
+        )
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterable[Iterable[object]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    _replace(path, text.getvalue())
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put `text` under its name in one step: a killed run leaves the old file or the new."""
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+    os.replace(partial, path)

@@ -1,0 +1,168 @@
+"""Means over models: geometric, arithmetic, of ranks; weighted.
+
+=============  ====================================================================================
+geometric      ``exp(sum(w * log(p)))``, the logarithmic opinion pool: a class needs every model's
+               consent. What most solutions of the 2018 and 2019 competitions used.
+arithmetic     ``sum(w * p)``, the linear opinion pool: one confident model carries a class.
+rank           ``sum(w * r)``, with r the rank of the class in its clip, 0 (lowest) to 1 (highest),
+               tied classes sharing their mean rank. Deaf to how a model is calibrated. It says
+               which class of a clip is likelier, as lwlrap asks, not which clip.
+=============  ====================================================================================
+
+Weights are divided by their sum. Where each clip has one label, a geometric mean is divided by
+its sum over the classes, so that it is a distribution again; an arithmetic mean is one already, a
+mean of ranks never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from pipeline.runs.scores import Scores, align, listed
+from pipeline.runtime.errors import UsageError
+
+Array = NDArray[np.floating]
+Floats = NDArray[np.float64]
+
+# A score of 0 is a sigmoid or softmax that underflowed float32, so it stands for a number below
+# this. Taken literally it would veto a class over all other models' heads.
+FLOOR = float(np.finfo(np.float32).smallest_subnormal)
+
+
+def geometric_mean(members: Sequence[Array], weights: Sequence[float]) -> Floats:
+    """The weighted geometric mean, in log space.
+
+    A zero counts as the smallest positive float32 (1.4e-45), except where every member has a zero:
+    there the mean is 0. So the result is finite, and classes that one model gave 0 keep the order
+    in which the other models see them.
+
+    Parameters
+    ----------
+    members : sequence of np.ndarray [shape=(n_clips, n_classes)]
+        At least 0.
+    weights : sequence of float
+        One a member, at least 0, not all 0.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_clips, n_classes), dtype=float64]
+        Between the members' least and greatest.
+    """
+    total, nothing = np.zeros(members[0].shape), np.ones(members[0].shape, dtype=bool)
+    for values, share in _shares(members, weights):
+        total += share * np.log(np.maximum(values, FLOOR))
+        nothing &= values == 0
+    return np.where(nothing, 0.0, np.exp(total))
+
+
+def arithmetic_mean(members: Sequence[Array], weights: Sequence[float]) -> Floats:
+    """The weighted arithmetic mean; parameters and result as :func:`geometric_mean`, any sign."""
+    return sum((share * v for v, share in _shares(members, weights)), np.zeros(members[0].shape))
+
+
+def rank_mean(members: Sequence[Array], weights: Sequence[float]) -> Floats:
+    """The weighted mean of the ranks within each clip, 0 to 1; members of any sign.
+
+    A single class has rank 1.
+    """
+    ranks = []
+    for values in members:
+        n_classes = values.shape[1]
+        rank = rankdata(values, method="average", axis=1)
+        ranks.append((rank - 1) / (n_classes - 1) if n_classes > 1 else rank)
+    return arithmetic_mean(ranks, weights)
+
+
+MEANS: dict[str, Callable[[Sequence[Array], Sequence[float]], Floats]] = {
+    "geometric": geometric_mean,
+    "arithmetic": arithmetic_mean,
+    "rank": rank_mean,
+}
+
+
+def _shares(members: Sequence[Array], weights: Sequence[float]) -> list[tuple[Floats, float]]:
+    """The members that weigh something, and their parts of 1."""
+    total = sum(weights)
+    return [(np.asarray(values, np.float64), weight / total)
+            for values, weight in zip(members, weights, strict=True) if weight]
+
+
+def combine(
+    how: str,
+    named: Sequence[tuple[str, Scores]],
+    weights: Sequence[float],
+    *,
+    single: bool,
+) -> Scores:
+    """The mean of several models' scores of the same clips.
+
+    Parameters
+    ----------
+    how : str
+        A key of :data:`MEANS`.
+    named : sequence of (str, Scores)
+        The same clips and classes, in any order; the result has the order of the first.
+    weights : sequence of float
+        One a member, at least 0, not all 0; they need not add up to 1.
+    single : bool
+        Whether each clip has exactly one label.
+
+    Raises
+    ------
+    UsageError
+        If clips or classes differ, or a score below 0 has no geometric mean.
+    """
+    aligned = align(named)
+    if how == "geometric":
+        negative = [name for name, scores in named if (scores.values < 0).any()]
+        if negative:
+            raise UsageError(
+                f"scores below 0 have no geometric mean: {listed(negative)}. "
+                "Stacking gives such scores; combine them with rank or arithmetic"
+            )
+    values = MEANS[how]([s.values for s in aligned], weights)
+    if single and how == "geometric":
+        sums = values.sum(axis=1, keepdims=True)
+        values = np.divide(values, sums, out=values, where=sums > 0)
+    return Scores(aligned[0].clip_ids, aligned[0].classes, values.astype(np.float32))
+
+
+def plain_mean(named: Sequence[tuple[str, Scores]], *, single: bool) -> tuple[str, Scores]:
+    """The equal mean that anything cleverer has to beat, and how it was taken.
+
+    Geometric, but of ranks where a run has scores below 0 (it was stacked).
+    """
+    how = "rank" if any((scores.values < 0).any() for _, scores in named) else "geometric"
+    return how, combine(how, named, [1.0] * len(named), single=single)
+
+
+def combine_tests(
+    how: str,
+    named: Sequence[tuple[str, Sequence[Scores]]],
+    weights: Sequence[float],
+    *,
+    single: bool,
+) -> Scores:
+    """The mean over every model of every run, given as (run, the test scores of its folds).
+
+    A run's weight is shared equally by its folds, so that it counts the same however many it has.
+    """
+    members, shares = [], []
+    for (name, folds), weight in zip(named, weights, strict=True):
+        members += [(f"{name}, fold {k}", scores) for k, scores in enumerate(folds)]
+        shares += [weight / len(folds)] * len(folds)
+    return combine(how, members, shares, single=single)
+
+
+def mean_over_folds(name: str, folds: Sequence[Scores], *, single: bool) -> Scores:
+    """One run's test scores: the geometric mean of its folds' models.
+
+    An ensemble's scores, which are one already, are returned as they are.
+    """
+    if len(folds) == 1:
+        return folds[0]
+    return combine_tests("geometric", [(name, folds)], [1.0], single=single)

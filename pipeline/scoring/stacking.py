@@ -1,0 +1,236 @@
+"""Two levels of ridge regression over several runs, judged by nested cross-validation.
+
+The ensemble of the winning solution of *Planet: Understanding the Amazon from Space* (bestfitting,
+Kaggle, 2017). Level 1, for each run: a ridge regression from the run's scores of all classes to
+each class, which learns what labels occur together (rain and thunder). Level 2, for each class: a
+ridge regression over the runs' level-1 scores, which learns whom to trust with the class.
+
+Both are fitted on out-of-fold scores, the only ones that look like those of new clips. Level 2
+sees level-1 scores of clips that level 1 was not fitted on. Each alpha is chosen by leaving out
+one fold at a time, by squared error, for each target by itself.
+
+The gain is reported from an outer loop: for each fold, everything (both levels and every alpha) is
+fitted on the other folds and predicts that one. One thing is not nested, here as in any stacking:
+the networks behind the other folds' scores were trained on the fold's clips.
+
+The predictions are estimates of probabilities, but nothing holds them to 0..1: only their order is
+for use. Clipping them would tie classes, which lwlrap punishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.runs.scores import Scores, align, listed, select
+from pipeline.runtime.errors import UsageError
+from pipeline.scoring.means import combine_tests
+
+if TYPE_CHECKING:
+    from pipeline.dataset.tables import Label
+
+Array = NDArray[np.floating] | NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Folds = NDArray[np.integer]
+
+# A class of 60 clips, scored 0.6 on average, has a sum of squares of 20: from next to no shrinkage
+# to next to nothing left.
+ALPHAS = tuple(float(a) for a in np.logspace(-2, 4, 13))
+
+# One fold to predict, and two of which one at a time is left out to choose alpha.
+MIN_FOLDS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Ridge:
+    """Linear regressions with an L2 penalty on the coefficients and none on the intercept.
+
+    Attributes
+    ----------
+    coefficients : np.ndarray [shape=(n_features, n_targets), dtype=float64]
+    intercept : np.ndarray [shape=(n_targets,), dtype=float64]
+    alphas : np.ndarray [shape=(n_targets,), dtype=float64]
+    """
+
+    coefficients: Floats
+    intercept: Floats
+    alphas: Floats
+
+    def predict(self, features: Array) -> Floats:
+        """(n_clips, n_features) -> (n_clips, n_targets)."""
+        return features @ self.coefficients + self.intercept
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Level 1, a :class:`Ridge` a run, and level 2, a :class:`Ridge` a class."""
+
+    level1: tuple[Ridge, ...]
+    level2: tuple[Ridge, ...]
+
+    def predict(self, members: Sequence[Array]) -> Floats:
+        """One (n_clips, n_classes) a run, in the order of the fit -> (n_clips, n_classes)."""
+        adjusted = [ridge.predict(m) for ridge, m in zip(self.level1, members, strict=True)]
+        return _level2(self.level2, np.stack(adjusted, axis=-1))
+
+
+def _level2(ridges: Sequence[Ridge], adjusted: Floats) -> Floats:
+    """(n_clips, n_classes, n_runs) -> (n_clips, n_classes)."""
+    columns = [ridge.predict(adjusted[:, k])[:, 0] for k, ridge in enumerate(ridges)]
+    return np.stack(columns, axis=1)
+
+
+def fit_ridge(
+    features: Array, targets: Array, folds: Folds, alphas: Sequence[float] = ALPHAS
+) -> tuple[Ridge, Floats]:
+    """Ridge regressions whose alphas are chosen by leaving out one fold at a time.
+
+    Parameters
+    ----------
+    features : np.ndarray [shape=(n_clips, n_features)]
+    targets : np.ndarray [shape=(n_clips, n_targets)]
+    folds : np.ndarray [shape=(n_clips,)]
+        At least two different numbers.
+    alphas : sequence of float > 0
+
+    Returns
+    -------
+    ridge : Ridge
+        Fitted on all clips.
+    cross_fitted : np.ndarray [shape=(n_clips, n_targets), dtype=float64]
+        Each clip's prediction by a regression that left out its fold, at the chosen alphas.
+    """
+    held_out = np.empty((len(alphas), *targets.shape))
+    for fold in np.unique(folds):
+        out = folds == fold
+        for i, ridge in enumerate(_path(features[~out], targets[~out], alphas)):
+            held_out[i, out] = ridge.predict(features[out])
+    errors = np.square(held_out - targets).sum(axis=1)  # (n_alphas, n_targets)
+    # Of equal errors (a class that nobody has) the strongest penalty.
+    best = len(alphas) - 1 - errors[::-1].argmin(axis=0)
+    fits, each = _path(features, targets, alphas), np.arange(targets.shape[1])
+    ridge = Ridge(
+        np.stack([fits[i].coefficients[:, k] for k, i in enumerate(best)], axis=1),
+        np.array([fits[i].intercept[k] for k, i in enumerate(best)]),
+        np.asarray(alphas, np.float64)[best],
+    )
+    return ridge, held_out[best, :, each].T
+
+
+def _path(features: Array, targets: Array, alphas: Sequence[float]) -> list[Ridge]:
+    """The ridge regression at every alpha, from one eigendecomposition of the Gram matrix."""
+    features, targets = np.asarray(features, np.float64), np.asarray(targets, np.float64)
+    mean_x, mean_y = features.mean(axis=0), targets.mean(axis=0)
+    centred = features - mean_x
+    eigenvalues, vectors = np.linalg.eigh(centred.T @ centred)
+    projected = vectors.T @ (centred.T @ (targets - mean_y))
+    made = []
+    for alpha in alphas:
+        coefficients = vectors @ (projected / (np.maximum(eigenvalues, 0) + alpha)[:, np.newaxis])
+        made.append(Ridge(coefficients, mean_y - mean_x @ coefficients,
+                          np.full(targets.shape[1], alpha)))
+    return made
+
+
+def fit(members: Sequence[Array], truth: Array, folds: Folds) -> Stack:
+    """Both levels, on all the given clips.
+
+    Parameters
+    ----------
+    members : sequence of np.ndarray [shape=(n_clips, n_classes)]
+        Each run's out-of-fold scores.
+    truth : np.ndarray [shape=(n_clips, n_classes)]
+        0 and 1.
+    folds : np.ndarray [shape=(n_clips,)]
+        At least two different numbers.
+    """
+    level1, adjusted = zip(*(fit_ridge(m, truth, folds) for m in members), strict=True)
+    runs = np.stack(adjusted, axis=-1)
+    level2 = [fit_ridge(runs[:, k], truth[:, [k]], folds)[0] for k in range(truth.shape[1])]
+    return Stack(level1, tuple(level2))
+
+
+def nested(members: Sequence[Array], truth: Array, folds: Folds) -> Floats:
+    """What stacking says of each clip when its fold took no part in the fit.
+
+    Parameters as :func:`fit`.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_clips, n_classes), dtype=float64]
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than `MIN_FOLDS` folds.
+    """
+    numbers = np.unique(folds)
+    if len(numbers) < MIN_FOLDS:
+        raise UsageError(
+            f"stacking needs at least {MIN_FOLDS} folds with out-of-fold scores, "
+            f"here are {len(numbers)}; prepare and train with more, or use a mean"
+        )
+    predictions = np.empty(truth.shape)
+    for fold in numbers:
+        out = folds == fold
+        stack = fit([m[~out] for m in members], truth[~out], folds[~out])
+        predictions[out] = stack.predict([m[out] for m in members])
+    return predictions
+
+
+def folds_of(labels: Mapping[str, Label], clip_ids: Sequence[str]) -> NDArray[np.intp]:
+    """The fold of each clip [shape=(n_clips,)], from labels.csv.
+
+    Raises
+    ------
+    UsageError
+        If a clip is in none.
+    """
+    folds = [labels[clip].fold for clip in clip_ids]
+    if without := [c for c, fold in zip(clip_ids, folds, strict=True) if fold is None]:
+        raise UsageError(f"labels.csv has no fold for clips with out-of-fold scores: "
+                         f"{listed(without)}. Was the data prepared anew? Train the runs again")
+    return np.array(folds, dtype=np.intp)
+
+
+def stack_runs(
+    oofs: Sequence[Scores],
+    tests: Sequence[tuple[str, Sequence[Scores]]],
+    truth: Array,
+    folds: Folds,
+) -> tuple[Scores, Scores | None]:
+    """Stack several runs.
+
+    Parameters
+    ----------
+    oofs : sequence of Scores
+        Each run's out-of-fold scores, aligned.
+    tests : sequence of (str, sequence of Scores)
+        Each run's name and its test scores, one a fold; all without any where nothing is to be
+        predicted.
+    truth, folds
+        As :func:`fit`, of the clips of `oofs`.
+
+    Returns
+    -------
+    oof : Scores
+        The predictions of :func:`nested`.
+    test : Scores or None
+        The predictions of a stack fitted on all folds. Regressions are linear, so the mean of a
+        run's folds gives what the mean of the folds' predictions would give.
+    """
+    members = [s.values for s in oofs]
+    values = nested(members, truth, folds).astype(np.float32)
+    oof = Scores(oofs[0].clip_ids, oofs[0].classes, values)
+    if not tests[0][1]:
+        return oof, None
+    stack = fit(members, truth, folds)
+    means = [(run[0], combine_tests("arithmetic", [run], [1.0], single=False)) for run in tests]
+    # Classes in the order of the fit: coefficients go by position.
+    aligned = [select(scores, scores.clip_ids, oof.classes) for scores in align(means)]
+    values = stack.predict([s.values for s in aligned]).astype(np.float32)
+    return oof, Scores(aligned[0].clip_ids, oof.classes, values)

@@ -1,0 +1,241 @@
+"""Submission files in the form of a sample_submission.csv, and their checks.
+
+Two forms, told apart by the sample's header:
+
+- ``fname`` and a column a class (the 2019 competition): a score a cell, the higher the likelier
+- ``fname,label`` (2018): a clip's likeliest classes, best first, separated by spaces
+
+Columns and rows have the sample's names and order. Byte order marks and CRLF in a sample, as
+spreadsheets leave them, are read; what is written is UTF-8 with LF and no mark. Scores are written
+with as many digits as tell any two float32 apart, so no order is lost.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.dataset.csv_rows import read_rows
+from pipeline.runs.scores import Scores, listed, select, whole_or_not
+from pipeline.runtime.errors import UsageError
+
+ID, LABEL = "fname", "label"
+
+# Lines of an error message before it only counts.
+MOST = 50
+
+Row = tuple[int, list[str]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What sample_submission.csv asks for.
+
+    Attributes
+    ----------
+    path : Path
+    columns : tuple of str
+        Those after ``fname``: the classes, or ``label`` alone.
+    clip_ids : tuple of str
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    clip_ids: tuple[str, ...]
+
+    @property
+    def of_labels(self) -> bool:
+        """Whether it is of the form ``fname,label``."""
+        return self.columns == (LABEL,)
+
+
+def read_sample(path: Path) -> Sample:
+    """Read the names and the order of a sample submission; its scores are not looked at.
+
+    Raises
+    ------
+    UsageError
+        If it is not there, or with all that is wrong as file:row.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; name the competition's with --sample")
+    (first, header), *rows = read_rows(path)
+    wrong = []
+    if header[0] != ID or len(header) < 2:
+        wrong.append(f"{path}:{first}: the header begins {','.join(header[:3])!r}; "
+                     f"needs {ID} and a column a class, or {ID},{LABEL}")
+    if twice := _twice(header):
+        wrong.append(f"{path}:{first}: columns twice: {listed(twice)}")
+    if not rows:
+        wrong.append(f"{path}: a header and no test clips")
+    for line, cells in rows:
+        if len(cells) != len(header) or not cells[0]:
+            wrong.append(f"{path}:{line}: {len(cells)} cells from {cells[0]!r} on; "
+                         f"needs a name and {len(header)} cells")
+    if twice := _twice([cells[0] for _, cells in rows]):
+        wrong.append(f"{path}: clips twice: {listed(twice)}")
+    _raise(wrong)
+    return Sample(path, tuple(header[1:]), tuple(cells[0] for _, cells in rows))
+
+
+def missing_clips(scores: Scores, clip_ids: Sequence[str]) -> list[str]:
+    """Those of `clip_ids` that have no scores."""
+    there = set(scores.clip_ids)
+    return [c for c in clip_ids if c not in there]
+
+
+def fill_missing(scores: Scores, clip_ids: Sequence[str]) -> Scores:
+    """The scores of `clip_ids`, with each class's mean over all clips for those that have none.
+
+    A leaderboard refuses a file without a row for every clip. Of all rows that know nothing of a
+    clip the class means rank best on average; equal scores would rank worst of all, for lwlrap
+    gives tied classes the lowest rank of the tie.
+    """
+    mean = scores.values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    missing = missing_clips(scores, clip_ids)
+    values = np.concatenate([scores.values, np.tile(mean, (len(missing), 1))])
+    every = Scores((*scores.clip_ids, *missing), scores.classes, values)
+    return select(every, clip_ids, scores.classes)
+
+
+def rows_of_scores(sample: Sample, scores: Scores) -> list[list[str]]:
+    """Header and rows of a 2019 submission.
+
+    A column that the scores do not know holds 0, or a clip's lowest score where that is less:
+    stacked scores may be negative.
+
+    Raises
+    ------
+    UsageError
+        If the scores know a class that has no column: the sample is another task's.
+    """
+    if sample.of_labels:
+        raise UsageError(f"{sample.path} has the columns {ID},{LABEL}, the form of the 2018 "
+                         "competition; use --top 3")
+    if odd := [c for c in scores.classes if c not in set(sample.columns)]:
+        raise UsageError(f"{sample.path} has no column for {len(odd)} classes of the run: "
+                         f"{listed(odd)}. Is it the sample of this data set?")
+    known = select(scores, sample.clip_ids, [c for c in sample.columns if c in scores.classes])
+    cells = dict(zip(known.classes, known.values.T.astype(str).tolist(), strict=True))
+    lowest = ["0" if x == 0 else str(x) for x in known.values.min(axis=1, initial=0)]
+    columns = [list(sample.clip_ids), *(cells.get(c, lowest) for c in sample.columns)]
+    return [[ID, *sample.columns], *map(list, zip(*columns, strict=True))]
+
+
+def rows_of_labels(sample: Sample, scores: Scores, top: int) -> list[list[str]]:
+    """Header and rows of a 2018 submission: the `top` classes, of equal scores the first.
+
+    Raises
+    ------
+    UsageError
+        If the sample is of the other form, or a class's name has a space.
+    """
+    if not sample.of_labels:
+        raise UsageError(f"{sample.path} has a column a class; use --top 0 for scores")
+    if odd := [c for c in scores.classes if len(c.split()) != 1]:
+        raise UsageError(f"labels are separated by spaces, and these names have some: "
+                         f"{listed(odd)}")
+    known = select(scores, sample.clip_ids, scores.classes)
+    order = np.argsort(-known.values, axis=1, kind="stable")[:, :top]
+    return [[ID, LABEL], *([clip, " ".join(known.classes[k] for k in best)]
+                           for clip, best in zip(sample.clip_ids, order, strict=True))]
+
+
+def check(
+    where: str, rows: Sequence[Row], sample: Sample, *, classes: Sequence[str] = (), top: int = 3
+) -> None:
+    """Hold a submission to its sample.
+
+    Parameters
+    ----------
+    where : str
+        The file's name, for the messages.
+    rows : sequence of (int, list of str)
+        Line numbers and cells, the header first: :func:`pipeline.dataset.csv_rows.read_rows`.
+    sample : Sample
+    classes : sequence of str
+        The known labels, and
+    top : int
+        the most a clip, of the form ``fname,label``.
+
+    Raises
+    ------
+    UsageError
+        With all that is wrong as file:row.
+    """
+    (first, header), *body = rows
+    needed = [ID, *sample.columns]
+    wrong = _names(f"{where}:{first}: columns", header, needed)
+    for line, cells in body:
+        if len(cells) != len(header):
+            wrong.append(f"{where}:{line}: {len(cells)} cells; the header has {len(header)}")
+        elif not sample.of_labels:
+            wrong += _score_faults(f"{where}:{line}", header[1:], cells[1:])
+        elif LABEL in header:
+            wrong += _label_faults(f"{where}:{line}", cells[header.index(LABEL)], classes, top)
+    wrong += _names(f"{where}: clips", [cells[0] for _, cells in body], list(sample.clip_ids))
+    _raise(wrong)
+
+
+def write(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write header and rows, whole or not at all."""
+    with whole_or_not(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _names(what: str, found: list[str], needed: list[str]) -> list[str]:
+    """How a list of names differs from the sample's: missing, not asked for, twice, order."""
+    there, asked = set(found), set(needed)
+    faults = {
+        "missing": [n for n in needed if n not in there],
+        "that the sample does not have": [n for n in found if n not in asked],
+        "twice": _twice(found),
+    }
+    wrong = [f"{what} {how} ({len(names)}): {listed(names)}"
+             for how, names in faults.items() if names]
+    if not wrong and found != needed:
+        k = next(k for k, pair in enumerate(zip(found, needed, strict=True)) if len(set(pair)) > 1)
+        wrong.append(f"{what} in another order than the sample's: number {k + 1} is {found[k]!r}, "
+                     f"there it is {needed[k]!r}")
+    return wrong
+
+
+def _score_faults(where: str, columns: Sequence[str], cells: Sequence[str]) -> list[str]:
+    bad = [f"{column} is {cell!r}" for column, cell in zip(columns, cells, strict=True)
+           if not _is_finite(cell)]
+    return [f"{where}: needs finite numbers: {listed(bad)}"] if bad else []
+
+
+def _is_finite(cell: str) -> bool:
+    try:
+        # Python alone reads 1_000 as a number.
+        return "_" not in cell and math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _label_faults(where: str, cell: str, classes: Sequence[str], top: int) -> list[str]:
+    labels, wrong = cell.split(), []
+    if not 1 <= len(labels) <= top:
+        wrong.append(f"{where}: {len(labels)} labels; needs 1 to {top}, separated by spaces")
+    if unknown := [x for x in labels if x not in classes]:
+        wrong.append(f"{where}: no class of the data set: {listed(unknown)}")
+    if twice := _twice(labels):
+        wrong.append(f"{where}: labels twice: {listed(twice)}")
+    return wrong
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    return [name for name, n in Counter(names).items() if n > 1]
+
+
+def _raise(wrong: Sequence[str]) -> None:
+    if wrong:
+        rest = [f"… {len(wrong) - MOST} more"] if len(wrong) > MOST else []
+        raise UsageError("\n".join([*wrong[:MOST], *rest]))

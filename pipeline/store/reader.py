@@ -1,0 +1,208 @@
+"""A sealed store, to read. docs/store.md has the format.
+
+A store is one plain file a feature that anything with HDF5 reads. Here it is opened once for its
+tables, then mapped: a random crop costs microseconds, and no HDF5 handle stays open.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from features.signal.moments import Moments, merge_arrays
+from pipeline.runtime.errors import StoreError
+from pipeline.store.hdf5 import read_tables
+from pipeline.store.schema import as_bytes, read_row
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a sealed store.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the message says how to make it.
+    StoreError
+        If the file is no store, is damaged, or is of a schema that this version does not read.
+    """
+    return Store(Path(path))
+
+
+class Store:
+    """A sealed store, read-only.
+
+    Attributes
+    ----------
+    spec : FeatureSpec
+        The feature, its configuration and its fingerprint.
+    contents : Contents
+        Clip ids, lengths (in frames), and the bad clips that were left out.
+    frames : np.ndarray [shape=(n_frames, width) or (n_samples,), dtype=spec.dtype]
+        All frames as they are stored, mapped from the file.
+    start, length : np.ndarray [shape=(n_clips,), dtype=int64]
+        A clip's first frame and number of frames.
+    sound : np.ndarray [shape=(n_clips, 2), dtype=int64]
+        First frame and one past the last frame that is not leading or trailing silence.
+    crc32 : np.ndarray [shape=(n_clips,), dtype=uint32]
+        Checksum of a clip's frames as they are stored.
+    digests : tuple of str
+        SHA-256 of each clip's source file.
+    count, mean, m2 : np.ndarray
+        Moments a clip ``[shape=(n_clips,) and (n_clips, n_values)]``, of the scaled values.
+
+    Examples
+    --------
+    >>> store = open_store("stores/mfcc.h5")                          # doctest: +SKIP
+    >>> store["0006ae4e.wav"].shape                                   # doctest: +SKIP
+    (617, 40)
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        tables = read_tables(path)
+        self.spec, self.contents, self.places = tables.spec, tables.contents, tables.places
+        self.start, self.length, self.sound = tables.start, tables.length, tables.sound
+        self.crc32, self.digests, self.count = tables.crc32, tables.digests, tables.count
+        self._key = tables.contents_key
+        shape = (self.length.sum(), self.spec.width) if self.spec.width else (self.length.sum(),)
+        dtype = np.dtype(self.spec.dtype).newbyteorder("<")
+        needed = int(np.prod(shape)) * dtype.itemsize
+        if path.stat().st_size < self.places.frames + needed:
+            raise StoreError(f"{path}: damaged: the file ends before its frames do")
+        self.frames = (
+            np.memmap(path, dtype, "r", self.places.frames, shape)
+            if needed else np.empty(shape, dtype)
+        )
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {clip_id: i for i, clip_id in enumerate(self.contents.clip_ids)}
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        return self._moments_table("moments/mean")
+
+    @cached_property
+    def m2(self) -> np.ndarray:
+        return self._moments_table("moments/m2")
+
+    def _moments_table(self, name: str) -> np.ndarray:
+        # 50 MB for 25,000 clips of 128 bands: read when asked for, not when opened.
+        shape = (len(self), max(1, self.spec.width))
+        if not len(self):
+            return np.empty(shape)
+        return np.array(np.memmap(self.path, "<f8", "r", self.places.tables[name], shape))
+
+    def __len__(self) -> int:
+        return len(self.contents.clip_ids)
+
+    def __iter__(self) -> Iterator[str]:
+        """The clip ids, as a mapping's keys."""
+        return iter(self.contents.clip_ids)
+
+    def __contains__(self, clip_id: object) -> bool:
+        return clip_id in self._index
+
+    def index_of(self, clip_id: str) -> int:
+        """A clip's row in every table.
+
+        Raises
+        ------
+        KeyError
+            If the store has no such clip; the message names a few that it has.
+        """
+        try:
+            return self._index[clip_id]
+        except KeyError:
+            some = ", ".join(self.contents.clip_ids[:3])
+            raise KeyError(
+                f"{self.path} has no clip {clip_id!r}; it has {len(self)}, such as {some}"
+            ) from None
+
+    def __getitem__(self, clip_id: str) -> np.ndarray:
+        """A clip's frames, scaled. [shape=(n_frames, width) or (n_samples,), dtype=float32]"""
+        return self.crop(clip_id)
+
+    def crop(self, clip_id: str, first: int = 0, n_frames: int | None = None) -> np.ndarray:
+        """Some of a clip's frames.
+
+        Parameters
+        ----------
+        clip_id : str
+        first : int
+            The first frame, from 0.
+        n_frames : int, optional
+            How many; all from `first` on when not given.
+
+        Returns
+        -------
+        frames : np.ndarray [shape=(n_frames, width) or (n_frames,), dtype=float32]
+            In the units of ``spec.units``. A copy.
+
+        Raises
+        ------
+        KeyError
+            If the store has no such clip.
+        ValueError
+            If the crop does not lie within the clip: nothing is padded here.
+        """
+        i = self.index_of(clip_id)
+        length = int(self.length[i])
+        last = length if n_frames is None else first + n_frames
+        if not 0 <= first <= last <= length:
+            raise ValueError(
+                f"frames {first} to {last} of {clip_id!r}; it has {length}, from 0 to {length}"
+            )
+        stored = self.frames[self.start[i] + first:self.start[i] + last]
+        frames = np.array(stored, np.float32)
+        if self.spec.scale != 1:
+            frames *= np.float32(self.spec.scale)
+        return frames
+
+    def moments(self, clip_ids: Iterable[str] | None = None) -> Moments:
+        """Exact moments over some clips' frames (all, when none are named), none read again.
+
+        Raises
+        ------
+        ValueError
+            If there is no clip to take them over.
+        """
+        rows = slice(None) if clip_ids is None else [self.index_of(c) for c in clip_ids]
+        if not len(self.count[rows]):
+            raise ValueError(f"{self.path}: moments over no clip at all")
+        return merge_arrays(self.count[rows], self.mean[rows], self.m2[rows])
+
+    def mean_std(self, clip_ids: Iterable[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and population standard deviation of each value of a frame, over some clips.
+
+        Returns
+        -------
+        mean, std : np.ndarray [shape=(n_values,), dtype=float64]
+            Of the scaled values; a waveform has one value.
+        """
+        moments = self.moments(clip_ids)
+        return moments.mean, moments.std
+
+    def verify(self) -> Iterator[str]:
+        """Check everything that can be checked, and yield a sentence for each mismatch.
+
+        The clips' ids, lengths and places against the key of the contents; each clip's frames
+        against their checksum; each row of the tables against its own.
+        """
+        if self.contents.key(self.spec) != self._key:
+            yield f"{self.path}: the clip ids or lengths are not those that were written"
+        file = os.open(self.path, os.O_RDONLY)
+        try:
+            for i, clip_id in enumerate(self.contents.clip_ids):
+                stored = self.frames[self.start[i]:self.start[i] + self.length[i]]
+                if zlib.crc32(as_bytes(stored)) != self.crc32[i]:
+                    yield f"{self.path}: {clip_id}: the frames do not have their checksum"
+                if read_row(file, self.places, self.spec, i) is None:
+                    yield f"{self.path}: {clip_id}: the row of the tables is damaged"
+        finally:
+            os.close(file)

@@ -1,0 +1,4 @@
+"""The demo's sounds.
+
+May import: nothing of this project.
+"""

@@ -1,0 +1,63 @@
+"""The whole state of a training after an epoch, in one file, so that a rename makes it one step.
+
+Weights, moving averages, the states of Dropout's random generators and of the optimizer, and the
+history so far; arrays in an .npz, which needs no pickle. What is restored trains on as if nothing
+had happened, to the bit.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.runs.scores import whole_or_not
+from pipeline.runtime.errors import StoreError
+
+# One epoch: its number, from 1, and what was measured.
+Row = dict[str, float]
+
+_BROKEN = (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
+
+
+def save(path: Path, model: Any, history: Sequence[Row]) -> None:
+    """Write a compiled model's state after the epochs of `history`, at least one."""
+    arrays = {f"variable-{i:04}": v.numpy() for i, v in enumerate(_variables(model))}
+    arrays["columns"] = np.array(list(history[0]), np.str_)
+    arrays["history"] = np.array([list(row.values()) for row in history], np.float64)
+    with whole_or_not(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def restore(path: Path, model: Any) -> list[Row]:
+    """Give a model, built and compiled like the one that was saved, its state; the history.
+
+    Raises
+    ------
+    StoreError
+        If the file is damaged, or is of another model.
+    """
+    variables = _variables(model)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            values = [arrays[f"variable-{i:04}"] for i in range(len(arrays.files) - 2)]
+            columns, rows = arrays["columns"].tolist(), arrays["history"].tolist()
+        if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
+            raise ValueError("its variables are those of another model")
+    except _BROKEN as error:
+        raise StoreError(
+            f"{path}: cannot be gone on from: {error}. Delete it to train this fold anew"
+        ) from None
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _variables(model: Any) -> list[Any]:
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables]

@@ -1,0 +1,119 @@
+"""Which clips a training learns from and which it is held against, and their targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dataset.tables import Dataset, Label
+from pipeline.runs.scores import listed
+from pipeline.runtime.errors import UsageError
+from pipeline.store.reader import Store
+
+
+def select(
+    labels: Iterable[Label], dataset: Dataset, store: Store, *, label_mode: str, noisy: bool
+) -> tuple[list[Label], list[str]]:
+    """The clips to train and validate on: curated ones, and `noisy` ones too if so wanted.
+
+    Parameters
+    ----------
+    labels : iterable of Label
+    dataset : Dataset
+    store : Store
+    label_mode : {"single", "multi"}
+        ``single`` leaves out the clips with several labels.
+    noisy : bool
+
+    Returns
+    -------
+    examples : list of Label
+    notes : list of str
+        What was left out, and why.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two classes, no folds, or clips that the store lacks; all of it is
+        listed. Clips that extract left out as bad, because it was allowed to, are only noted.
+    """
+    wrong, notes = [], []
+    if len(dataset.classes) < 2:
+        wrong.append(f"dataset.json has {len(dataset.classes)} class; needs two at least")
+    splits = ("curated", "noisy") if noisy else ("curated",)
+    wanted = [x for x in labels if x.split in splits]
+    if not any(x.split == "curated" for x in wanted):
+        wrong.append("labels.csv has no curated clips, so there are no folds to train on")
+    if label_mode == "single":
+        several = [x.clip_id for x in wanted if len(x.labels) > 1]
+        wanted = [x for x in wanted if len(x.labels) == 1]
+        if several:
+            notes.append(f"{len(several)} clips with several labels are left out: "
+                         f"--labels single is about one label a clip")
+    bad = {e.clip_id for e in store.contents.excluded}
+    left_out = [x.clip_id for x in wanted if x.clip_id in bad]
+    if left_out:
+        notes.append(f"{len(left_out)} bad clips were left out of {store.path}: {listed(left_out)}")
+    missing = [x.clip_id for x in wanted if x.clip_id not in store and x.clip_id not in bad]
+    if missing:
+        wrong.append(f"{store.path} lacks {len(missing)} clips of labels.csv: {listed(missing)}. "
+                     "Run extract again")
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return [x for x in wanted if x.clip_id in store], notes
+
+
+def folds_of(examples: Iterable[Label]) -> tuple[int, ...]:
+    """The folds that there are."""
+    return tuple(sorted({x.fold for x in examples if x.fold is not None}))
+
+
+def wanted_folds(
+    there: Sequence[int], *, first: int | None = None, only: int | None = None
+) -> tuple[int, ...]:
+    """Which folds to train: the `first` so many, `only` one, or all.
+
+    Raises
+    ------
+    UsageError
+        If both are asked for, or more folds than there are.
+    """
+    if first is not None and only is not None:
+        raise UsageError(f"--folds {first} and --fold {only} contradict each other; give one")
+    if first is not None and first > len(there):
+        raise UsageError(
+            f"--folds is {first}; prepare made {len(there)}: "
+            f"python -m pipeline.prepare --folds {first} makes more"
+        )
+    return (only,) if only is not None else tuple(there[:first])
+
+
+def split(examples: Sequence[Label], fold: int) -> tuple[tuple[Label, ...], tuple[Label, ...]]:
+    """(training clips, validation clips) of a fold; noisy clips train in every one.
+
+    Raises
+    ------
+    UsageError
+        If there is no such fold, or one of the two is empty.
+    """
+    there = folds_of(examples)
+    if fold not in there:
+        raise UsageError(f"--fold is {fold}; there are {', '.join(map(str, there)) or 'none'}")
+    training = tuple(x for x in examples if x.fold != fold)
+    if not training:
+        raise UsageError(f"fold {fold} holds every clip there is; nothing is left to train on")
+    return training, tuple(x for x in examples if x.fold == fold)
+
+
+def targets(examples: Sequence[Label], classes: Sequence[str]) -> NDArray[np.float32]:
+    """1 where a clip has the class, else 0. [shape=(n_clips, n_classes), dtype=float32]
+
+    A class that no clip has keeps its column.
+    """
+    column = {name: i for i, name in enumerate(classes)}
+    made = np.zeros((len(examples), len(classes)), np.float32)
+    for row, x in enumerate(examples):
+        made[row, [column[label] for label in x.labels]] = 1
+    return made

@@ -1,0 +1,87 @@
+"""From a model and clips to scores: the mean over crops that cover the whole clip."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+import models  # noqa: F401 (makes its layers known to load_model)
+from pipeline.batching.batches import CropSource, batch_slices, batches
+from pipeline.batching.crops import Crops
+from pipeline.runs.records import MODEL
+from pipeline.runtime.errors import StoreError, UsageError
+from pipeline.training import tensorflow_setup as backend
+
+Floats = NDArray[np.float32]
+
+
+def load_model(
+    folder: Path, *, crop_shape: tuple[int, ...], n_classes: int
+) -> keras.Model:
+    """Load a fold's best model, to score with.
+
+    Parameters
+    ----------
+    folder : Path
+        The fold's.
+    crop_shape : tuple of int
+        Of one crop, as it will be given.
+    n_classes : int
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    StoreError
+        If the file is damaged, would run code of its own, or takes or gives other shapes.
+    """
+    path = folder / MODEL
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; `python -m pipeline.train` writes it")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise StoreError(f"{path}: not a sound model: {reason}. Train the fold again") from None
+    if model.input_shape[1:] != crop_shape or model.output_shape[1:] != (n_classes,):
+        raise StoreError(
+            f"{path}: takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, but the "
+            f"run has crops of {crop_shape} and {n_classes} classes. Train the run again"
+        )
+    return model
+
+
+def crop_scores(model: keras.Model, source: CropSource, crops: Crops, batch_size: int) -> Floats:
+    """A model's scores of each crop. [shape=(n_crops, n_classes), dtype=float32]"""
+    def make() -> Iterator[tuple[Any, ...]]:
+        for _, features in batches(source, crops, batch_size):
+            yield (features,)
+
+    n_batches = len(batch_slices(len(crops), batch_size))
+    return model.predict(backend.dataset(make, n_batches, source.crop_shape), verbose=0)
+
+
+def mean_by_clip(values: NDArray, crops: Crops) -> Floats:
+    """The mean over the crops of each clip.
+
+    Parameters
+    ----------
+    values : np.ndarray [shape=(n_crops, n) or (n_crops,)]
+    crops : Crops
+        Each clip's crops one after the other, as covering crops are.
+
+    Returns
+    -------
+    means : np.ndarray [shape=(n_clips, n) or (n_clips,), dtype=float32]
+        In the order of the clips.
+    """
+    starts = np.flatnonzero(np.diff(crops.row, prepend=-1))
+    counts = np.diff(starts, append=len(crops))
+    sums = np.add.reduceat(values.astype(np.float64), starts, axis=0)
+    return (sums / counts.reshape(-1, *[1] * (values.ndim - 1))).astype(np.float32)

@@ -1,0 +1,116 @@
+"""Power spectra of several frames at once, against closed forms and NumPy's FFT."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.fft
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.kernels.power_spectrum import (
+    SHORTEST,
+    fits,
+    make_scratch,
+    make_transform,
+    power_spectra,
+    sample_order,
+)
+from features.kernels.simd import LANES
+from features.signal.spectral import hann_window
+
+LENGTHS = [512, 1024, 2048, 4096, 8192, 1 << 14, 1 << 15, 1 << 17]
+
+
+def power_of(frames, window, first=0):
+    """[shape=(LANES, n_fft)] -> [shape=(1 + n_fft // 2, LANES)]"""
+    n_fft = len(window)
+    samples = np.concatenate([np.full(first, np.nan, np.float32), frames.T.ravel()])
+    places = (sample_order(n_fft) * LANES).astype(np.int32)
+    transform = make_transform(window)
+    scratch = make_scratch(transform)
+    for buffer in scratch:
+        buffer[:] = np.nan  # what was there does not show
+    power_spectra(samples, first, places, transform, scratch)
+    return scratch.power.reshape(-1, LANES)
+
+
+def exact(frames, window):
+    return np.abs(np.fft.rfft(frames.astype(np.float64) * window, axis=1).T) ** 2
+
+
+def noise(n_fft, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (LANES, n_fft)).astype(np.float32)
+
+
+def check(power, expected, bins=slice(None)):
+    assert power.dtype == np.float32
+    assert power.shape == expected.shape
+    # Rounded once: 6e-8. The float64 transform's own error is a few 1e-16 of the frame's amplitude.
+    error = 5e-16 * np.sqrt(expected.sum(axis=0, keepdims=True))
+    tolerance = 6.1e-8 * expected + 2 * error * np.sqrt(expected) + error ** 2
+    assert (np.abs(power - expected) <= tolerance)[bins].all()
+
+
+@pytest.mark.parametrize("n_fft", LENGTHS)
+def test_an_impulse_has_a_flat_spectrum(n_fft):
+    frames = np.zeros((LANES, n_fft), np.float32)
+    at = np.random.default_rng(0).integers(0, n_fft, LANES)
+    frames[np.arange(LANES), at] = np.arange(1, LANES + 1)
+    power = power_of(frames, np.ones(n_fft))
+    np.testing.assert_allclose(power, np.tile(np.arange(1, LANES + 1) ** 2, (len(power), 1)))
+
+
+@pytest.mark.parametrize("n_fft", LENGTHS)
+def test_a_cosine_is_in_its_bin_alone(n_fft):
+    k = np.append(np.random.default_rng(1).integers(1, n_fft // 2, LANES - 2), [0, n_fft // 2])
+    phase = np.outer(k, np.arange(n_fft)) % n_fft
+    power = power_of(np.cos(2 * np.pi * phase / n_fft).astype(np.float32), np.ones(n_fft))
+    amplitude = np.where((k == 0) | (k == n_fft // 2), n_fft, n_fft / 2)
+    np.testing.assert_allclose(power[k, np.arange(LANES)], amplitude ** 2, rtol=1e-6)
+    power[k, np.arange(LANES)] = 0
+    # What is left is the rounding of the samples.
+    assert power.max() < 1e-12 * n_fft ** 2
+
+
+@pytest.mark.parametrize("n_fft", LENGTHS)
+def test_noise_has_the_spectra_that_numpy_finds(n_fft):
+    frames, window = noise(n_fft), hann_window(n_fft)
+    check(power_of(frames, window), exact(frames, window))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_fft=st.sampled_from(LENGTHS[:5]), first=st.integers(0, 9), seed=st.integers(0, 99),
+    quiet=st.floats(1e-6, 1),
+)
+def test_a_lane_does_not_depend_on_the_others(n_fft, first, seed, quiet):
+    frames, window = noise(n_fft, seed), hann_window(n_fft)
+    frames[::2] *= np.float32(quiet)
+    power = power_of(frames, window, first)
+    check(power, exact(frames, window))
+    lane = seed % LANES
+    others = noise(n_fft, seed + 1)
+    others[lane] = frames[lane]
+    np.testing.assert_array_equal(power_of(others, window)[:, lane], power[:, lane])
+    turned = np.roll(frames, 1, axis=0)
+    np.testing.assert_array_equal(power_of(turned, window), np.roll(power, 1, axis=1))
+
+
+def test_a_bin_far_below_the_loudest_is_as_exact():
+    """Where a float32 transform leaves the rounding of the loudest."""
+    n_fft, window = 2048, hann_window(2048)
+    tone = np.cos(2 * np.pi * 1019 * np.arange(n_fft) / n_fft + 0.5).astype(np.float32)
+    frames = np.tile(tone, (LANES, 1))
+    expected = exact(frames, window)
+    far = slice(1, 900)
+    assert expected[far].max() < 1e-12 * expected.max()
+    check(power_of(frames, window), expected, far)
+    float32 = np.abs(scipy.fft.rfft(frames * window.astype(np.float32)).T) ** 2
+    assert np.abs(float32 - expected)[far].max() > expected[far].max()
+
+
+def test_powers_of_two_fit_from_512_on():
+    assert [n for n in range(2, 5000) if fits(n)] == [512, 1024, 2048, 4096]
+    assert SHORTEST == 512
+    assert all(fits(n) for n in LENGTHS)

@@ -1,0 +1,250 @@
+import os
+
+import numpy as np
+import pytest
+
+from features.signal.frame_moments import moments_of
+from pipeline.extraction.extractors import make_target
+from pipeline.runtime.errors import StoreError
+from pipeline.store.partial import (
+    Filling,
+    Finished,
+    leftovers,
+    partial_stores,
+    read_journal,
+    store_path,
+)
+from pipeline.store.reader import open_store
+from pipeline.store.schema import ClipWriter, Contents
+
+N = 4
+LENGTHS = (3, 5, 2, 4)
+CONTENTS = Contents(tuple("abcd"), LENGTHS)
+
+
+def spec_of(sr=16000, dtype="float32"):
+    return make_target("mfcc", dtype=dtype, trim_db=60.0, sr=sr, n_fft=512, hop_length=128,
+                       n_mels=8, n_mfcc=3, fmin=0.0, fmax=None, top_db=80.0).spec
+
+
+SPEC = spec_of()
+
+
+def frames_of(clip_id):
+    """Frames that tell clips apart."""
+    n = LENGTHS["abcd".index(clip_id)]
+    return np.random.default_rng(ord(clip_id)).standard_normal((n, 3), np.float32)
+
+
+def digest_of(clip_id):
+    return clip_id * 64
+
+
+def write(filling, clip_id):
+    """What a worker does: the clip's frames and its row, no line in the journal."""
+    index, frames = filling.contents.clip_ids.index(clip_id), frames_of(clip_id)
+    with ClipWriter(filling.places, SPEC, index, filling.start(index), len(frames)) as writer:
+        writer.write(frames)
+        writer.finish(digest_of(clip_id), (0, len(frames)), moments_of(frames))
+    return Finished(index, 100, 200, digest_of(clip_id))
+
+
+def fill(filling, clip_ids):
+    for clip_id in clip_ids:
+        filling.record(write(filling, clip_id))
+    return filling
+
+
+def sealed(folder, clip_ids="abcd"):
+    folder.mkdir(exist_ok=True)
+    contents = Contents(tuple(clip_ids), tuple(LENGTHS["abcd".index(c)] for c in clip_ids))
+    return fill(Filling(folder, SPEC, contents), clip_ids).seal()
+
+
+def done(filling):
+    return "".join(sorted(filling.contents.clip_ids[i] for i in filling.done))
+
+
+def flip(path, at):
+    with open(path, "r+b") as file:
+        byte = os.pread(file.fileno(), 1, at)[0]
+        os.pwrite(file.fileno(), bytes([byte ^ 255]), at)
+
+
+def test_a_store_has_its_name_only_once_it_is_complete(tmp_path):
+    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "abc")
+    assert not store_path(tmp_path, "mfcc").exists()
+    with pytest.raises(StoreError, match="1 clips are missing"):
+        filling.seal()
+    assert not store_path(tmp_path, "mfcc").exists()
+    fill(filling, "d")
+    assert filling.seal() == tmp_path / "mfcc.h5"
+    assert os.listdir(tmp_path) == ["mfcc.h5"]
+    store = open_store(tmp_path / "mfcc.h5")
+    assert list(store.verify()) == []
+    for clip_id in "abcd":
+        np.testing.assert_array_equal(store[clip_id], frames_of(clip_id))
+
+
+def test_the_order_of_the_clips_does_not_matter(tmp_path):
+    made = []
+    for order in ("abcd", "dbca"):
+        (tmp_path / order).mkdir()
+        made.append(fill(Filling(tmp_path / order, SPEC, CONTENTS), order).seal().read_bytes())
+    assert made[0] == made[1]
+
+
+def test_a_later_run_goes_on(tmp_path):
+    whole = sealed(tmp_path / "whole").read_bytes()
+    fill(Filling(tmp_path, SPEC, CONTENTS), "ca").close()
+    again = Filling(tmp_path, SPEC, CONTENTS)
+    assert done(again) == "ac"
+    assert fill(again, "bd").seal().read_bytes() == whole
+
+
+def test_a_clip_that_is_written_but_not_in_the_journal_is_not_trusted(tmp_path):
+    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "a")
+    write(filling, "b")
+    filling.close()
+    assert done(Filling(tmp_path, SPEC, CONTENTS)) == "a"
+
+
+@pytest.mark.parametrize("where", ["frames", "row"])
+def test_a_clip_whose_bytes_were_lost_is_not_trusted(tmp_path, where):
+    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "abcd")
+    filling.close()
+    flip(filling.partial, filling.places.frames + 3 * 12 + 7 if where == "frames"
+         else filling.places.tables["moments/mean"] + 24 + 1)
+    assert done(Filling(tmp_path, SPEC, CONTENTS)) == "acd"
+
+
+def test_a_line_of_another_source_is_not_trusted(tmp_path):
+    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "ab")
+    filling.record(Finished(0, 100, 200, "f" * 64))
+    filling.close()
+    again = Filling(tmp_path, SPEC, CONTENTS)
+    assert done(again) in ("ab", "b")
+    assert all(again.done[i].digest == digest_of("abcd"[i]) for i in again.done)
+
+
+@pytest.mark.parametrize("torn", [
+    "", "3", "3 100", "3 100 200 " + "d" * 63, "3 100 200 " + "d" * 64, "\x00\x00\x00",
+    "é 1 2 3\n", "x y z w\n", "3 100 200\n", "99 100 200 " + "d" * 64 + "\n",
+    "-1 1 1 " + "d" * 64 + "\n", "\n\n",
+])
+def test_a_torn_journal_costs_a_clip_and_no_more(tmp_path, torn):
+    """A kill may cut the last line anywhere, a loss of power may leave zeros."""
+    whole = sealed(tmp_path / "whole").read_bytes()
+    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "abd")
+    filling.close()
+    lines = filling.journal.read_text().splitlines(keepends=True)
+    filling.journal.write_text("".join(lines[:2]) + torn, encoding="utf-8")
+    again = Filling(tmp_path, SPEC, CONTENTS)
+    assert done(again) == "ab"
+    fill(again, "c").close()
+    # The line that follows a torn one is whole.
+    again = Filling(tmp_path, SPEC, CONTENTS)
+    assert done(again) == "abc"
+    assert fill(again, "d").seal().read_bytes() == whole
+
+
+@pytest.mark.parametrize("lost", ["journal", "partial", "cut", "zeros"])
+def test_half_of_what_a_run_left_is_no_use(tmp_path, lost):
+    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "abc")
+    filling.close()
+    if lost == "cut":
+        os.truncate(filling.partial, filling.places.frames + 10)
+    elif lost == "zeros":
+        size = filling.partial.stat().st_size
+        filling.partial.write_bytes(bytes(size))
+    else:
+        getattr(filling, lost).unlink()
+    again = Filling(tmp_path, SPEC, CONTENTS)
+    assert done(again) == ""
+    assert fill(again, "abcd").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
+
+
+def test_a_file_that_is_laid_out_anew_is_a_new_one(tmp_path):
+    """A worker of a killed run may still write into the old one."""
+    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "a")
+    filling.close()
+    filling.journal.unlink()
+    with open(filling.partial, "r+b") as orphan:
+        again = Filling(tmp_path, SPEC, CONTENTS)
+        os.pwrite(orphan.fileno(), bytes(64), filling.places.frames)
+        assert fill(again, "abcd").seal().read_bytes() == sealed(tmp_path / "w").read_bytes()
+
+
+def test_other_contents_have_another_file(tmp_path):
+    one = fill(Filling(tmp_path, SPEC, CONTENTS), "ab")
+    two = Filling(tmp_path, SPEC, Contents(tuple("abd"), (3, 5, 4)))
+    assert one.partial != two.partial
+    assert done(two) == ""
+    for filling in (one, two):
+        filling.close()
+
+
+def wanted(filling, clip_ids):
+    return {c: Finished(filling.contents.clip_ids.index(c), 100, 200, digest_of(c))
+            for c in clip_ids}
+
+
+def test_unchanged_clips_are_taken_over(tmp_path):
+    whole = sealed(tmp_path / "whole").read_bytes()
+    old = open_store(sealed(tmp_path, "bd"))
+    filling = Filling(tmp_path, SPEC, CONTENTS)
+    filling.take_over(old, wanted(filling, "abcd"))
+    assert done(filling) == "bd"
+    assert fill(filling, "ac").seal().read_bytes() == whole
+
+
+def test_taking_over_copies_in_pieces(tmp_path, monkeypatch):
+    whole = sealed(tmp_path / "whole").read_bytes()
+    monkeypatch.setattr("pipeline.store.partial._COPY", 7)
+    filling = Filling(tmp_path, SPEC, CONTENTS)
+    filling.take_over(open_store(tmp_path / "whole" / "mfcc.h5"), wanted(filling, "abcd"))
+    assert filling.seal().read_bytes() == whole
+
+
+@pytest.mark.parametrize("where", ["frames", "row"])
+def test_a_damaged_clip_is_not_taken_over(tmp_path, where):
+    path = sealed(tmp_path / "old")
+    places = open_store(path).places
+    flip(path, places.frames + 3 * 12 if where == "frames" else places.tables["sound"] + 16)
+    filling = Filling(tmp_path, SPEC, CONTENTS)
+    filling.take_over(open_store(path), wanted(filling, "abcd"))
+    assert done(filling) == "acd"
+    assert fill(filling, "b").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
+
+
+def test_a_clip_of_another_digest_or_length_is_not_taken_over(tmp_path):
+    old = open_store(sealed(tmp_path / "old"))
+    filling = Filling(tmp_path, SPEC, Contents(tuple("abcd"), (3, 5, 2, 9)))
+    filling.take_over(old, {**wanted(filling, "bd"), "a": Finished(0, 100, 200, "f" * 64)})
+    assert done(filling) == "b"
+    filling.close()
+
+
+def test_partial_files_of_the_same_configuration_are_found(tmp_path):
+    fill(Filling(tmp_path, SPEC, CONTENTS), "ac").close()
+    Filling(tmp_path, spec_of(sr=22050), CONTENTS).close()
+    Filling(tmp_path, spec_of(dtype="float16"), CONTENTS).close()
+    (tmp_path / ".mfcc-0123.partial").write_bytes(b"no store")
+    (tmp_path / ".mfcc-0123.journal").touch()
+    [(store, rows)] = partial_stores(tmp_path, SPEC)
+    assert (store.contents, rows) == (CONTENTS, {0, 2})
+
+
+def test_sealing_tidies_up_after_its_own_feature_alone(tmp_path):
+    for name in (".mfcc-0123.partial", ".mfcc-0123.journal", ".mfcc-0123.rewritten",
+                 ".logmel-0123.partial", "mfcc-notes.txt"):
+        (tmp_path / name).touch()
+    assert len(leftovers(tmp_path, "mfcc")) == 3
+    sealed(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".logmel-0123.partial", "mfcc-notes.txt", "mfcc.h5"]
+
+
+def test_a_journal_is_read_back(tmp_path):
+    path = tmp_path / "journal"
+    path.write_text(f"0 1 2 {'a' * 64}\n12 345 6789 {'b' * 64}\n")
+    assert read_journal(path) == [Finished(0, 1, 2, "a" * 64), Finished(12, 345, 6789, "b" * 64)]
