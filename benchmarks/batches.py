@@ -86,8 +86,8 @@ def measure_cutting(store: Store, repeats: int = 5) -> float:
 
     def copies() -> None:
         for first in range(0, len(whole), BATCH):
-            made = np.empty(shape, np.float32)
-            made[:] = whole[first:first + BATCH]
+            result = np.empty(shape, np.float32)
+            result[:] = whole[first:first + BATCH]
 
     copied = len(whole) / best_of(repeats, copies)
     for name, rate in found.items():
@@ -102,7 +102,7 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
     import tensorflow as tf
 
     from pipeline.training.epochs import EpochDisplay
-    from pipeline.training.fitting import fit_epoch, open_session
+    from pipeline.training.fitting import fit_epoch, open_fold_data
     from pipeline.training.fold import make_model
 
     dataset, labels = clips.read_dataset(data), clips.read_labels(data)
@@ -115,7 +115,7 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
     )
     task = FoldTask(recipe, {}, 0, Path(), store.path, dataset.classes, training, validation, 1)
     model = make_model(task, store)
-    session = open_session(task, store, model, EpochDisplay(0, epochs, alone=False))
+    session = open_fold_data(task, store, model, EpochDisplay(0, epochs, alone=False))
     rng = np.random.default_rng(0)
     crops = random_crops(
         session.source.length, rng.permutation(len(training)), session.source.n_frames, rng

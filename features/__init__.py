@@ -1,1 +1,4 @@
-"""Audio features as frozen dataclasses: a configuration that can be called on an array."""
+"""Audio features, one per file: frozen dataclasses that can be called on an array.
+
+May import: signal, kernels.
+"""

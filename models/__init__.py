@@ -2,6 +2,8 @@
 
 Importing the package registers its layers and metrics with Keras, so that
 ``keras.saving.load_model(path, safe_mode=True)`` reads what :mod:`models.build` built.
+
+May import: networks.
 """
 
 from models import layers, metrics

@@ -95,8 +95,8 @@ def build(
     normalizer: keras.Layer = MinMaxCentring()
     if name in ARCHITECTURES:
         n_axes = len(ARCHITECTURES[name].least)
-        if wrong := _shape_problems(name, tuple(input_shape)):
-            problems += wrong
+        if errors := _shape_problems(name, tuple(input_shape)):
+            problems += errors
         elif normalization == "standardize":
             n_features = 1 if n_axes == 1 else input_shape[1]
             try:

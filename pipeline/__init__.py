@@ -1,1 +1,5 @@
-"""Stages (``python -m pipeline.<verb>``) and the libraries that they share."""
+"""The stages: each file is one, run as ``python -m pipeline.NAME``; each folder is a library.
+
+May import: cli, runtime, audio, store, dataset, batching, extraction, runs, scoring, training,
+synthesis, features, signal, models.
+"""

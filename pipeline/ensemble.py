@@ -2,7 +2,7 @@
 
   python -m pipeline.ensemble --runs mfcc logmel
   python -m pipeline.ensemble --runs mfcc logmel --weights 1 2 --name weighted
-  python -m pipeline.ensemble --runs mfcc logmel waveform --how stack --name stacked
+  python -m pipeline.ensemble --runs mfcc logmel waveform --method stack --name stacked
 
 Means are taken over the runs' out-of-fold scores, clip by clip, and over all models (every fold
 of every run) for the test clips; a run weighs the same however many folds it has. `stack` fits
@@ -32,10 +32,11 @@ RESAMPLES = 200  # enough for an interval's first digits, in seconds
 
 @dataclass(frozen=True)
 class Settings:
-    folder: Path = setting("the folder of all runs")
+    runs_dir: Path = setting("the folder of all runs")
     runs: tuple[str, ...] = setting("the runs to combine")
     name: str = setting("the run to make of them, in the same folder")
-    how: str = setting("the way", choices=("geometric", "arithmetic", "rank", "stack"))
+    method: str = setting("how to combine the scores",
+                          choices=("geometric", "arithmetic", "rank", "stack"))
     weights: tuple[float, ...] = setting("one a run; none are equal weights", minimum=0)
     data: Path = setting("the folder that prepare wrote, for the labels")
     seed: int = setting("of the resampling behind the interval that is printed", minimum=0)
@@ -53,7 +54,7 @@ def run(settings: Settings) -> None:
     names, single = settings.runs, mode == "single"
     weights = settings.weights or (1.0,) * len(names)
     labels = {x.clip_id: x for x in read_labels(settings.data)}
-    loaded = [(name, *load_run(settings.folder, name)) for name in names]
+    loaded = [(name, *load_run(settings.runs_dir, name)) for name in names]
     tests = [(name, folds) for name, _, folds in loaded]
     without = [name for name, folds in tests if not folds]
     if 0 < len(without) < len(names):
@@ -63,15 +64,15 @@ def run(settings: Settings) -> None:
     named = list(zip(names, oofs, strict=True))
     truth = truth_of(labels, oofs[0])
     test = None
-    if settings.how == "stack":
-        check_folds(settings.folder, names, labels)
+    if settings.method == "stack":
+        check_folds(settings.runs_dir, names, labels)
         oof, test = stack_runs(oofs, tests, truth, folds_of(labels, oofs[0].clip_ids))
     else:
-        oof = combine(settings.how, named, weights, single=single)
+        oof = combine(settings.method, named, weights, single=single)
         if not without:
-            test = combine_tests(settings.how, tests, weights, single=single)
+            test = combine_tests(settings.method, tests, weights, single=single)
 
-    out = settings.folder / settings.name
+    out = settings.runs_dir / settings.name
     # run.json makes a run of the folder: without it nothing reads a mixture of old and new files.
     for old in ("run.json", "test.npz"):
         (out / old).unlink(missing_ok=True)
@@ -79,9 +80,10 @@ def run(settings: Settings) -> None:
     if test is not None:
         save(out / "test.npz", test)
     write_json(out / "run.json", {
-        "kind": "ensemble", "how": settings.how, "members": names, "weights": settings.weights,
+        "kind": "ensemble", "method": settings.method, "members": names,
+        "weights": settings.weights,
         "label_mode": mode, "classes": oof.classes, "seed": settings.seed,
-        "made_of": digests(settings.folder, names),
+        "made_of": digests(settings.runs_dir, names),
     })
     _report(settings, named, oof, truth, single=single)
     print(f"Wrote {out}" + (", without test scores: the runs have none" if without else ""))
@@ -92,37 +94,37 @@ def _check(settings: Settings) -> str:
     from pipeline.runs.scores import is_folder_name, read_run
     from pipeline.runs.staleness import stale
 
-    names, wrong = settings.runs, []
+    names, errors = settings.runs, []
     if not names:
-        wrong.append("no runs to combine; name them: --runs A B")
+        errors.append("no runs to combine; name them: --runs A B")
     elif len(set(names)) < len(names):
-        wrong.append(f"--runs is {' '.join(names)}: one twice; --weights gives a run more weight")
-    if settings.weights and settings.how == "stack":
-        wrong.append("--how stack finds its own weights; leave --weights out")
+        errors.append(f"--runs is {' '.join(names)}: one twice; --weights gives a run more weight")
+    if settings.weights and settings.method == "stack":
+        errors.append("--method stack finds its own weights; leave --weights out")
     elif settings.weights and len(settings.weights) != len(names):
-        wrong.append(f"{len(settings.weights)} weights for {len(names)} runs; needs one a run")
+        errors.append(f"{len(settings.weights)} weights for {len(names)} runs; needs one a run")
     elif settings.weights and not 0 < sum(settings.weights) < float("inf"):
-        wrong.append("--weights are all 0, or infinite")
+        errors.append("--weights are all 0, or infinite")
     if settings.name in names:
-        wrong.append(f"--name {settings.name} is one of the runs; name the result otherwise")
+        errors.append(f"--name {settings.name} is one of the runs; name the result otherwise")
     modes = {}
     for name in names:
         try:
-            modes[name] = read_run(settings.folder, name).label_mode
-            wrong += stale(settings.folder, name)
+            modes[name] = read_run(settings.runs_dir, name).label_mode
+            errors += stale(settings.runs_dir, name)
         except UsageError as error:
-            wrong.append(str(error))
+            errors.append(str(error))
     if len(set(modes.values())) > 1:
-        wrong.append("the runs are of different tasks: "
+        errors.append("the runs are of different tasks: "
                      + ", ".join(f"{name} is {mode}" for name, mode in modes.items()))
     if not is_folder_name(settings.name):
-        wrong.append(f"--name is {settings.name!r}; needs the name of a folder, not a path")
-    elif (settings.folder / settings.name / "run.json").is_file() and (
-        settings.name not in names and read_run(settings.folder, settings.name).folds
+        errors.append(f"--name is {settings.name!r}; needs the name of a folder, not a path")
+    elif (settings.runs_dir / settings.name / "run.json").is_file() and (
+        settings.name not in names and read_run(settings.runs_dir, settings.name).folds
     ):
-        wrong.append(f"--name {settings.name} is a trained run; name the result otherwise")
-    if wrong:
-        raise UsageError("\n".join(wrong))
+        errors.append(f"--name {settings.name} is a trained run; name the result otherwise")
+    if errors:
+        raise UsageError("\n".join(errors))
     return modes[names[0]]
 
 
@@ -135,19 +137,19 @@ def _report(
     from pipeline.scoring.means import plain_mean
     from pipeline.scoring.metrics import lwlrap
 
-    how, plain = plain_mean(named, single=single)
-    rows = [*named, (f"(plain {how} mean)", plain), (settings.name, oof)]
+    method, plain = plain_mean(named, single=single)
+    rows = [*named, (f"(plain {method} mean)", plain), (settings.name, oof)]
     width = max(len(name) for name, _ in rows)
     print(f"out-of-fold lwlrap of {len(truth)} clips", *(
         f"{name:{width}}  {lwlrap(truth, scores.values):.4f}" for name, scores in rows
     ), sep="\n  ")
-    rival, what = plain, f"the plain {how} mean"
+    rival, what = plain, f"the plain {method} mean"
     if (oof.values == plain.values).all():
         best, rival = max(named, key=lambda run: lwlrap(truth, run[1].values))
         what = f"{best} alone"
     gain, low, high = paired_gain(truth, oof.values, rival.values, seed=settings.seed,
                                   resamples=RESAMPLES)
-    print(f"{settings.name} ({settings.how}) over {what}: {gain:+.4f} "
+    print(f"{settings.name} ({settings.method}) over {what}: {gain:+.4f} "
           f"(95 % interval {low:+.4f} to {high:+.4f})")
 
 

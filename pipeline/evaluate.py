@@ -32,7 +32,7 @@ CONFUSIONS = 15
 
 @dataclass(frozen=True)
 class Settings:
-    folder: Path = setting("the folder of all runs")
+    runs_dir: Path = setting("the folder of all runs")
     runs: tuple[str, ...] = setting("the runs to measure")
     data: Path = setting("the folder that prepare wrote, for the labels")
     out: Path = setting("the folder for what is written")
@@ -50,11 +50,11 @@ def run(settings: Settings) -> None:
         raise UsageError("no runs to measure; name them: --runs A B")
     dataset = read_dataset(settings.data)
     labels = {x.clip_id: x for x in read_labels(settings.data)}
-    runs = [read_run(settings.folder, name) for name in dict.fromkeys(settings.runs)]
+    runs = [read_run(settings.runs_dir, name) for name in dict.fromkeys(settings.runs)]
     _check(settings, dataset, runs)
     # All is read and measured before anything is written: a bad run leaves the old files.
     measured = {each.name: _measure(settings, each, labels) for each in runs}
-    histories = {each.name: read_histories(settings.folder / each.name, each.folds)
+    histories = {each.name: read_histories(settings.runs_dir / each.name, each.folds)
                  for each in runs if each.folds}
     for name, sets in measured.items():
         _write(settings.out, name, sets)
@@ -75,14 +75,14 @@ def _check(settings: Settings, dataset: Dataset, runs: list[Run]) -> None:
     from pipeline.runs.scores import listed
     from pipeline.runs.staleness import stale
 
-    wrong = []
+    errors = []
     for each in runs:
         if odd := sorted(set(each.classes) ^ set(dataset.classes)):
-            wrong.append(f"{each.name} and {settings.data} differ in their classes: {listed(odd)}")
-            wrong[-1] += ": train it again, or prepare as it was"
-        wrong += stale(settings.folder, each.name)
-    if wrong:
-        raise UsageError("\n".join(wrong))
+            errors.append(f"{each.name} and {settings.data} differ in their classes: {listed(odd)}")
+            errors[-1] += ": train it again, or prepare as it was"
+        errors += stale(settings.runs_dir, each.name)
+    if errors:
+        raise UsageError("\n".join(errors))
 
 
 def _measure(settings: Settings, each: Run, labels: dict[str, Label]) -> dict[str, Result]:
@@ -92,7 +92,7 @@ def _measure(settings: Settings, each: Run, labels: dict[str, Label]) -> dict[st
     from pipeline.scoring.means import mean_over_folds
 
     single = each.label_mode == "single"
-    oof, folds = load_run(settings.folder, each.name)
+    oof, folds = load_run(settings.runs_dir, each.name)
     known = set(oof.clip_ids)
     several = {c for c, x in labels.items() if len(x.labels) > 1 and c not in known}
     if single and several:

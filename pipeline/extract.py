@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import PARAMS, setting
+from pipeline.cli.settings import PARAMS, read_values, setting
 
 if TYPE_CHECKING:
     from pipeline.extraction.extractors import Target
@@ -90,6 +90,7 @@ def run(settings: Settings) -> None:
     if settings.force or not all(map(os.path.exists, stores)):
         parallel.start_ahead(jobs=settings.jobs, backend=settings.backend)
     # Only now, for they have much to import.
+    from pipeline.dataset.tables import is_prepared
     from pipeline.extraction.inputs import clips_of
     from pipeline.extraction.request import Request
     from pipeline.extraction.run import extract
@@ -98,7 +99,10 @@ def run(settings: Settings) -> None:
     targets = make_targets(settings)
     with locked(settings.out):
         dataset, clips, earlier, accepted = clips_of(
-            settings.data, settings.out, settings.params
+            settings.data, settings.out,
+            # Said in the section of the stage that knows data sets, and needed without one alone.
+            drop_known_bad=is_prepared(settings.data)
+            or read_values(settings.params, "prepare")["drop_known_bad"],
         )
         summary = extract(Request(
             root=dataset.root, clips=clips[:settings.limit], targets=targets, out=settings.out,
@@ -124,17 +128,17 @@ def make_targets(settings: Settings) -> list[Target]:
         "mfcc": {"sr": s.mfcc_sr or s.sr, "n_mfcc": s.n_mfcc, **spectral},
         "logmel": {"sr": s.logmel_sr or s.sr, **spectral},
     }
-    targets, wrong = [], []
+    targets, errors = [], []
     for name in dict.fromkeys(s.features):
         dtype = s.waveform_dtype if name == "waveform" else s.feature_dtype
         try:
             targets.append(make_target(name, dtype=dtype, trim_db=s.trim_db, **configs[name]))
         except UsageError as error:
-            wrong.append(str(error))
+            errors.append(str(error))
     if not s.features:
-        wrong.append("features names none; known: " + ", ".join(FEATURES))
-    if wrong:
-        raise UsageError("\n".join(wrong))
+        errors.append("features names none; known: " + ", ".join(FEATURES))
+    if errors:
+        raise UsageError("\n".join(errors))
     return targets
 
 
@@ -156,13 +160,13 @@ def show(out: Path, summary: Summary) -> None:
     if summary.problems:
         print(f"{len(summary.problems)} bad clips left out: {out / 'problems.csv'}")
     if summary.sealed and not summary.extracted:
-        print(f"extract: no clip decoded; {summary.taken_over} taken over")
+        print(f"extract: no clip decoded; {summary.reused} taken over")
     elif summary.sealed:
         speed = summary.audio_seconds / max(summary.wall_seconds, 1e-9)
         print(
             f"extract: {summary.extracted} clips ({hours(summary.audio_seconds)}) in "
             f"{summary.wall_seconds:.1f} s, {speed:.0f} x real time"
-            + (f"; {summary.taken_over} taken over" if summary.taken_over else "")
+            + (f"; {summary.reused} taken over" if summary.reused else "")
         )
     else:
         print("extract: nothing to do")

@@ -41,7 +41,7 @@ def run(settings: Settings) -> None:
         raise UsageError("--plot draws one clip: name it with --clip ID")
     if settings.plot and len(settings.stores) > 1:
         raise UsageError(f"--plot draws from one store; {len(settings.stores)} are given")
-    wrong, failed = [], []
+    errors, failed = [], []
     for path in settings.stores:
         try:
             store = open_store(path)
@@ -57,12 +57,12 @@ def run(settings: Settings) -> None:
                 draw(store, settings.clip, settings.plot)
         if settings.verify:
             found = list(store.verify())
-            wrong += found
+            errors += found
             for sentence in found:
                 print(sentence, file=sys.stderr)
             print(f"  verified    {len(store)} clips, {len(found)} mismatches")
-    if wrong or any(isinstance(error, StoreError) for error in failed):
-        raise StoreError(f"{len(wrong) + len(failed)} mismatches; extract again with --force")
+    if errors or any(isinstance(error, StoreError) for error in failed):
+        raise StoreError(f"{len(errors) + len(failed)} mismatches; extract again with --force")
     if failed:
         raise UsageError(f"{len(failed)} of {len(settings.stores)} stores cannot be opened")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Settings:
     run: str = setting("the run whose models to use")
-    folder: Path = setting("the folder of all runs")
+    runs_dir: Path = setting("the folder of all runs")
     data: Path = setting("the folder that prepare wrote")
     stores: Path = setting("the stores' folder")
 
@@ -44,7 +44,7 @@ def run(settings: Settings) -> None:
     from pipeline.store.reader import open_store
     from pipeline.training import tensorflow_setup as backend
 
-    trained = runs.read_trained(settings.folder, settings.run)
+    trained = runs.read_trained(settings.runs_dir, settings.run)
     store = open_store(store_path(settings.stores, trained.spec.feature))
     runs.check_store(trained, store)
     clip_ids = test_clips(settings.data, trained, store)

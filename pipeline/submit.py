@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    folder: Path = setting("the folder of all runs")
+    runs_dir: Path = setting("the folder of all runs")
     run: str = setting("the run to submit, an ensemble too")
     data: Path = setting("the folder that prepare wrote")
     sample: Path | None = setting(
@@ -63,14 +63,14 @@ def run(settings: Settings) -> None:
         return
     scores = _complete(settings, _test_scores(settings), sample.clip_ids)
     if settings.top:
-        made = submission.rows_of_labels(sample, scores, settings.top)
+        result = submission.rows_of_labels(sample, scores, settings.top)
     else:
-        made = submission.rows_of_scores(sample, scores)
+        result = submission.rows_of_scores(sample, scores)
         if unknown := [c for c in sample.columns if c not in scores.classes]:
             print(f"The run does not know {', '.join(unknown)}: they rank last")
-    submission.check(f"{settings.out}", list(enumerate(made, 1)), sample, classes=scores.classes,
+    submission.check(f"{settings.out}", list(enumerate(result, 1)), sample, classes=scores.classes,
                      top=settings.top)
-    submission.write(settings.out, made)
+    submission.write(settings.out, result)
     print(f"Wrote {settings.out}: {len(sample.clip_ids)} clips, {len(sample.columns)} columns, "
           f"from {settings.run}")
 
@@ -80,12 +80,12 @@ def _test_scores(settings: Settings) -> Scores:
     from pipeline.runs.staleness import stale
     from pipeline.scoring.means import mean_over_folds
 
-    facts = read_run(settings.folder, settings.run)
-    if wrong := stale(settings.folder, settings.run):
-        raise UsageError("\n".join(wrong))
-    _, folds = load_run(settings.folder, settings.run)
+    facts = read_run(settings.runs_dir, settings.run)
+    if errors := stale(settings.runs_dir, settings.run):
+        raise UsageError("\n".join(errors))
+    _, folds = load_run(settings.runs_dir, settings.run)
     if not folds:
-        raise UsageError(f"{settings.folder / settings.run} has no test scores; "
+        raise UsageError(f"{settings.runs_dir / settings.run} has no test scores; "
                          "`python -m pipeline.predict` writes them")
     return mean_over_folds(settings.run, folds, single=facts.label_mode == "single")
 

@@ -41,7 +41,7 @@ class Settings:
                                 "else conv2d")
     data: Path = setting("the folder that prepare wrote")
     stores: Path = setting("the stores' folder")
-    folder: Path = setting("the folder of all runs")
+    runs_dir: Path = setting("the folder of all runs")
     run: str | None = setting("the run's name; none: the feature's")
     labels: str | None = setting("labels a clip: exactly one, or any number; none: as prepared",
                                  choices=("multi", "single"))
@@ -88,7 +88,7 @@ def run(settings: Settings) -> None:
     wanted = examples.wanted_folds(folds, first=settings.folds, only=settings.fold)
     splits = {fold: examples.split(chosen, fold) for fold in wanted}
     identity = runs.identity(recipe, store, dataset.classes, chosen)
-    left, earlier = runs.left_to_train(folder, identity, wanted, resume=settings.resume)
+    left, earlier = runs.unfinished_folds(folder, identity, wanted, resume=settings.resume)
 
     print(f"{folder}: {recipe.model} on {store.path}, {len(dataset.classes)} classes, "
           f"{recipe.labels}-label; folds {', '.join(map(str, wanted))} of {len(folds)}")
@@ -112,14 +112,14 @@ def run_folder(settings: Settings) -> Path:
     """RUNS/NAME; raises a UsageError for names and numbers of workers that cannot be."""
     from pipeline.runs.scores import is_folder_name
 
-    name, wrong = settings.run or settings.features, []
+    name, errors = settings.run or settings.features, []
     if not is_folder_name(name):
-        wrong.append(f"--run is {name!r}; needs the name of a folder, not a path")
+        errors.append(f"--run is {name!r}; needs the name of a folder, not a path")
     if settings.jobs == 0:
-        wrong.append("--jobs is 0; it needs 1 or more, or -1 for one a core")
-    if wrong:
-        raise UsageError("\n".join(wrong))
-    return settings.folder / name
+        errors.append("--jobs is 0; it needs 1 or more, or -1 for one a core")
+    if errors:
+        raise UsageError("\n".join(errors))
+    return settings.runs_dir / name
 
 
 def train_one(task: FoldTask) -> int:

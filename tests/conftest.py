@@ -65,19 +65,19 @@ class DataSet:
 
     def prepare(self, **headers):
         """Write clips.csv and dataset.json of what is there now; `headers` overrides some."""
-        made = []
+        result = []
         for path in sorted(p for p in self.audio.rglob("*") if p.is_file()):
             name = path.relative_to(self.audio).as_posix()
             header = headers.get(name) or audio.read_header(path)
             if header.format == "MP3":
                 frames = audio.count_frames(path)
                 header = audio.Header("MP3", header.subtype, header.sr, header.channels, frames)
-            made.append(clips.Clip(
+            result.append(clips.Clip(
                 name, f"audio/{name}", header.format, header.subtype, header.sr,
                 header.channels, header.frames,
             ))
-        made.sort(key=lambda clip: clip.clip_id)
-        clips.write_clips(self.prepared, made)
+        result.sort(key=lambda clip: clip.clip_id)
+        clips.write_clips(self.prepared, result)
         dataset = clips.Dataset(self.root, "csv", ("Bark",), "multi")
         clips.write_dataset(self.prepared, dataset)
         return self
@@ -117,7 +117,7 @@ class Ended:
         return int(found[1]) if found else 0
 
     @property
-    def taken_over(self):
+    def reused(self):
         """Clips that earlier runs had."""
         found = re.search(r"; (\d+) taken over", self.out)
         return int(found[1]) if found else 0
@@ -204,7 +204,7 @@ def tone():
 def _compiled_once():
     """Where nothing is compiled yet, a short run would print its progress while it waits."""
     from features.mfcc import Mfcc
-    from features.signal.frame_moments import moments_of
+    from features.signal.moments import moments_of
 
     frames = Mfcc()(np.zeros(4000, np.float32))
     for each in (frames, np.zeros(3, np.int16), np.zeros(3, np.float32)):

@@ -58,9 +58,9 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = Project(tmp_path_factory.mktemp("project"))
-    assert made.repro() == {"demo", "prepare", "extract"}
-    return made
+    result = Project(tmp_path_factory.mktemp("project"))
+    assert result.repro() == {"demo", "prepare", "extract"}
+    return result
 
 
 def changed(before: dict, after: dict) -> set[str]:

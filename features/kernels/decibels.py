@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from features.kernels.compiled import compiled
+from features.kernels.reference import AMIN
 from features.kernels.simd import bits_of, float_of
-from features.signal.spectral import AMIN
 
 # 10 log10(x) = 20 / ln(10) * artanh(z) with z = (x - 1) / (x + 1), of which five terms of the
 # series are enough between sqrt(1/2) and sqrt(2): |z| < 0.172, and the sixth is below 4e-9 dB.

@@ -112,7 +112,7 @@ def make_plan(window: np.ndarray, hop_length: int, filters: np.ndarray) -> Plan:
     )
 
 
-class LanePower:
+class SimdMelPower:
     """Mel power by compiled loops, several frames at once. Not to be shared between threads."""
 
     def __init__(self, plan: Plan) -> None:
@@ -146,7 +146,7 @@ class LanePower:
         return power
 
 
-class RowPower:
+class ReferenceMelPower:
     """The same for FFTs of any length, by SciPy, in float64 too."""
 
     def __init__(self, window: np.ndarray, hop_length: int, filters: np.ndarray) -> None:
@@ -158,7 +158,7 @@ class RowPower:
         self._rfft = scipy.fft.rfft
 
     def __call__(self, samples: np.ndarray, start: int, n_frames: int) -> np.ndarray:
-        """As :meth:`LanePower.__call__`."""
+        """As :meth:`SimdMelPower.__call__`."""
         power = np.empty((n_frames, len(self._filters)), np.float32)
         end = start + (n_frames - 1) * self._hop + len(self._window)
         samples = np.pad(samples[max(0, start):end], (max(0, -start), max(0, end - len(samples))))

@@ -24,7 +24,14 @@ import numpy as np
 
 from features.kernels.compiled import compiled
 from features.kernels.simd import LANES, load, store
-from features.kernels.stockham import first_pass, four, get, other_passes, put_four, times
+from features.kernels.stockham import (
+    first_pass,
+    get,
+    multiply_twiddle,
+    other_passes,
+    put_radix4,
+    radix4_butterfly,
+)
 
 # Shorter ones have no columns worth their four steps.
 SHORTEST = 512
@@ -58,7 +65,7 @@ class Transform(NamedTuple):
     last: np.ndarray
 
 
-def fits(n_fft: int) -> bool:
+def is_supported(n_fft: int) -> bool:
     """Whether this module transforms that length: a power of two of at least 512."""
     return n_fft >= SHORTEST and n_fft & (n_fft - 1) == 0
 
@@ -175,7 +182,7 @@ def power_spectra(samples, first, places, transform, scratch):
             # Of bin k = r + rows * c, the partner is bin M - k, and of bin 0 itself.
             partner = columns - 1 - c if r else columns - c if c else 0
             k = r + rows * c
-            _take_apart(
+            _split_real_fft(
                 get(small, one + c), get(small, other + partner), last, r * columns + c,
                 power, k, rows * columns - k,
             )
@@ -187,13 +194,13 @@ def _first_of_column(samples, first, places, window, start, small, n, roots):
     quarter = 2 * (n // 4)
     for p in range(n // 4):
         a = start + 2 * p
-        z = four(
+        z = radix4_butterfly(
             _windowed(samples, first, places, window, a),
             _windowed(samples, first, places, window, a + quarter),
             _windowed(samples, first, places, window, a + 2 * quarter),
             _windowed(samples, first, places, window, a + 3 * quarter),
         )
-        put_four(z, small, 4 * p, 1, roots, p)
+        put_radix4(z, small, 4 * p, 1, roots, p)
 
 
 @compiled
@@ -205,10 +212,10 @@ def _windowed(samples, first, places, window, i):
 
 
 @compiled
-def _take_apart(a, b, last, i, power, k, partner):
+def _split_real_fft(a, b, last, i, power, k, partner):
     """The powers of bins `k` and `partner`, out of the complex transform at these two."""
     even_re, even_im = a[0] + b[0], a[1] - b[1]
-    odd_re, odd_im = times((a[1] + b[1], b[0] - a[0]), last, i)
+    odd_re, odd_im = multiply_twiddle((a[1] + b[1], b[0] - a[0]), last, i)
     re, im = even_re + odd_re, even_im + odd_im
     store(power, LANES * k, (re * re + im * im) * 0.25)
     re, im = even_re - odd_re, even_im - odd_im

@@ -150,7 +150,7 @@ def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
     def combine(typing: Any, a: Any, b: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             sides = [
-                value if kind is vector else _everywhere(builder, value)
+                value if kind is vector else _broadcast(builder, value)
                 for value, kind in zip(given, signature.args, strict=True)
             ]
             return getattr(builder, instruction)(*sides, flags=_LIBERTIES)
@@ -165,7 +165,7 @@ def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
         return None
 
 
-def _everywhere(builder: Any, number: Any) -> Any:
+def _broadcast(builder: Any, number: Any) -> Any:
     """A number in every lane."""
     undefined, lane = ir.Constant(_FLOAT64, ir.Undefined), ir.IntType(32)
     first = builder.insert_element(undefined, number, ir.Constant(lane, 0))

@@ -2,7 +2,7 @@
 
 A complex vector is a pair (real parts, imaginary parts) of vectors; its place in an array of
 float64 is counted in complex vectors. A transform of n points begins with :func:`first_pass`, or
-with a pass of its caller's own that ends with :func:`put_four`, and goes through two buffers of n
+with a pass of its caller's own that ends with :func:`put_radix4`, and goes through two buffers of n
 complex vectors that lie one behind the other in `small`. n is 16 or more, and a power of two.
 
 Stockham's passes: Cochran et al., What is the fast Fourier transform?, Proc. IEEE, 1967.
@@ -50,7 +50,7 @@ def _turned(a, b):
 
 
 @compiled
-def times(z, roots, k):
+def multiply_twiddle(z, roots, k):
     """By the `k`-th of an array's complex numbers; by 1 if there is no array."""
     if roots is None:
         return z
@@ -60,23 +60,23 @@ def times(z, roots, k):
 
 @compiled
 def _put_times(array, i, z, roots, k):
-    put(array, i, times(z, roots, k))
+    put(array, i, multiply_twiddle(z, roots, k))
 
 
 @compiled
-def four(a, b, c, d):
+def radix4_butterfly(a, b, c, d):
     """A transform of four points."""
     even, odd, differ, turned = _add(a, c), _add(b, d), _subtract(a, c), _turned(b, d)
     return _add(even, odd), _add(differ, turned), _subtract(even, odd), _subtract(differ, turned)
 
 
 @compiled
-def put_four(z, small, to, step, roots, k):
+def put_radix4(z, small, to, step, roots, k):
     """Put the results of a pass of radix 4, each times its root."""
     put(small, to, z[0])
-    put(small, to + step, times(z[1], roots, k))
-    put(small, to + 2 * step, times(z[2], roots, 2 * k))
-    put(small, to + 3 * step, times(z[3], roots, 3 * k))
+    put(small, to + step, multiply_twiddle(z[1], roots, k))
+    put(small, to + 2 * step, multiply_twiddle(z[2], roots, 2 * k))
+    put(small, to + 3 * step, multiply_twiddle(z[3], roots, 3 * k))
 
 
 @compiled
@@ -85,11 +85,11 @@ def first_pass(matrix, start, small, n, roots):
     quarter = n // 4
     for p in range(quarter):
         a = start + p
-        z = four(
+        z = radix4_butterfly(
             get(matrix, a), get(matrix, a + quarter), get(matrix, a + 2 * quarter),
             get(matrix, a + 3 * quarter),
         )
-        put_four(z, small, 4 * p, 1, roots, p)
+        put_radix4(z, small, 4 * p, 1, roots, p)
 
 
 @compiled
@@ -117,18 +117,18 @@ def _pass(small, source, free, left, done, n, roots):
     for p in range(left // 4):
         for q in range(done):
             a = source + q + done * p
-            z = four(
+            z = radix4_butterfly(
                 get(small, a), get(small, a + quarter), get(small, a + 2 * quarter),
                 get(small, a + 3 * quarter),
             )
-            put_four(z, small, free + q + 4 * done * p, done, roots, p * (n // left))
+            put_radix4(z, small, free + q + 4 * done * p, done, roots, p * (n // left))
 
 
 @compiled
 def _last_four(small, source, done, target, to, step, factors, k):
     for q in range(done):
         a, at = source + q, to + step * q
-        z = four(
+        z = radix4_butterfly(
             get(small, a), get(small, a + done), get(small, a + 2 * done),
             get(small, a + 3 * done),
         )
@@ -143,11 +143,11 @@ def _last_eight(small, source, done, target, to, step, factors, k):
     far = step * done
     for q in range(done):
         a = source + q
-        even = four(
+        even = radix4_butterfly(
             get(small, a), get(small, a + 2 * done), get(small, a + 4 * done),
             get(small, a + 6 * done),
         )
-        odd = four(
+        odd = radix4_butterfly(
             get(small, a + done), get(small, a + 3 * done), get(small, a + 5 * done),
             get(small, a + 7 * done),
         )

@@ -35,29 +35,29 @@ def check_audio(y: np.ndarray) -> np.ndarray:
 
 def check_spectral(feature: Any) -> None:
     """Raise a ValueError that lists all that is wrong with a spectral feature's settings."""
-    f, wrong = feature, []
+    f, errors = feature, []
     for name in ("sr", "n_fft", "hop_length", "n_mels", "n_mfcc"):
         value = getattr(f, name, 1)
         if value < 1:
-            wrong.append(f"{name} is {value}; it must be at least 1")
+            errors.append(f"{name} is {value}; it must be at least 1")
     fmax = f.sr / 2 if f.fmax is None else f.fmax
     if not 0 <= f.fmin < fmax <= f.sr / 2:
-        wrong.append(
+        errors.append(
             f"fmin is {f.fmin:g} Hz and fmax {fmax:g} Hz; "
             f"they must obey 0 <= fmin < fmax <= sr / 2 = {f.sr / 2:g} Hz"
         )
     if f.hop_length > f.n_fft:
-        wrong.append(
+        errors.append(
             f"hop_length is {f.hop_length}, n_fft {f.n_fft}: samples between frames would be lost"
         )
     if getattr(f, "n_mfcc", 0) > f.n_mels:
-        wrong.append(f"n_mfcc is {f.n_mfcc}; it cannot exceed n_mels, {f.n_mels}")
+        errors.append(f"n_mfcc is {f.n_mfcc}; it cannot exceed n_mels, {f.n_mels}")
     if f.top_db is not None and not f.top_db > 0:
-        wrong.append(f"top_db is {f.top_db:g}; it must be positive (in dB), or null for none")
-    if not wrong:
+        errors.append(f"top_db is {f.top_db:g}; it must be positive (in dB), or null for none")
+    if not errors:
         try:
             mel_filters(f.sr, f.n_fft, f.n_mels, float(f.fmin), float(fmax))
         except ValueError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise ValueError(f"{f.name}: " + "; ".join(wrong))
+            errors.append(str(error))
+    if errors:
+        raise ValueError(f"{f.name}: " + "; ".join(errors))

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from features.kernels.mel_power import LanePower, Plan, RowPower, make_plan
-from features.kernels.power_spectrum import fits
+from features.kernels.mel_power import Plan, ReferenceMelPower, SimdMelPower, make_plan
+from features.kernels.power_spectrum import is_supported
 from features.signal.mel_filters import mel_filters
 from features.signal.spectral import Mel, hann_window
 
@@ -29,11 +29,11 @@ class MelStream:
 
     def __init__(self, mel: Mel) -> None:
         self._mel = mel
-        self._power: LanePower | RowPower
-        if fits(mel.n_fft):
-            self._power = LanePower(_plan(mel))
+        self._power: SimdMelPower | ReferenceMelPower
+        if is_supported(mel.n_fft):
+            self._power = SimdMelPower(_plan(mel))
         else:
-            self._power = RowPower(hann_window(mel.n_fft), mel.hop_length, _filters(mel))
+            self._power = ReferenceMelPower(hann_window(mel.n_fft), mel.hop_length, _filters(mel))
         self._pending = np.zeros(0, np.float32)
         # Where the next frame begins, seen from what is pending: before it, for half a frame.
         self._start = -(mel.n_fft // 2)

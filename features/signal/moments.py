@@ -40,6 +40,29 @@ class Moments:
         return np.sqrt(self.variance)
 
 
+def moments_of(frames: np.ndarray, scale: float = 1.0) -> Moments:
+    """Moments of ``scale * frames``. [shape=(n, n_values) or (n,), dtype=int16 or floating]
+
+    Those of int16 are exact until they are rounded to float64 at the end.
+    There must be a frame.
+    """
+    # Not before it is needed: a compiler takes a quarter of a second to import.
+    from features.kernels.frame_sums import fill_moments, sums_of_int16
+
+    n = len(frames)
+    if frames.dtype == np.int16:
+        total, squares = sums_of_int16(frames)
+        mean = np.array([total / n])
+        m2 = np.array([(n * squares - total ** 2) / n])
+    else:
+        # Numba knows no float16.
+        dtype = np.float32 if frames.dtype == np.float16 else frames.dtype
+        x = frames.astype(dtype, copy=False).reshape(n, -1)
+        mean, m2 = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+        fill_moments(x, mean, m2)
+    return Moments(n, mean * scale, m2 * scale ** 2)
+
+
 def merge(parts: list[Moments]) -> Moments:
     """Moments of all frames together.
 

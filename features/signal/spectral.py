@@ -17,9 +17,6 @@ import numpy as np
 if TYPE_CHECKING:
     from features.signal.melspectrogram import MelStream
 
-# librosa.power_to_db's floor of power, -100 dB.
-AMIN = 1e-10
-
 
 def frame_count(n_samples: int, *, n_fft: int, hop_length: int) -> int:
     """Frames of a centred STFT: the frame law that every framed feature obeys.

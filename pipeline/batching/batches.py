@@ -133,36 +133,36 @@ def cut(source: CropSource, crops: Crops) -> NDArray[np.float32]:
         In the units of the store. A copy.
     """
     n, frames, scale = source.n_frames, source.frames, source.scale
-    made = np.empty((len(crops), *source.crop_shape), np.float32)
+    result = np.empty((len(crops), *source.crop_shape), np.float32)
     within = (crops.first >= 0) & (crops.first + n <= source.length[crops.row])
     where = np.flatnonzero(within)
     starts = (source.start[crops.row] + crops.first)[where]
     for i, at in zip(where.tolist(), starts.tolist(), strict=True):
-        _copy(frames[at:at + n], scale, made[i])
+        _copy(frames[at:at + n], scale, result[i])
     for i in np.flatnonzero(~within).tolist():
-        _cut_padded(source, int(crops.row[i]), int(crops.first[i]), made[i])
-    return made
+        _cut_padded(source, int(crops.row[i]), int(crops.first[i]), result[i])
+    return result
 
 
-def _copy(stored: NDArray, scale: float, made: NDArray[np.float32]) -> None:
+def _copy(stored: NDArray, scale: float, result: NDArray[np.float32]) -> None:
     if scale == 1:
-        made[:] = stored
+        result[:] = stored
     else:
-        np.multiply(stored, np.float32(scale), out=made)
+        np.multiply(stored, np.float32(scale), out=result)
 
 
-def _cut_padded(source: CropSource, row: int, first: int, made: NDArray[np.float32]) -> None:
-    """A crop that reaches over its clip's ends, into `made`."""
+def _cut_padded(source: CropSource, row: int, first: int, result: NDArray[np.float32]) -> None:
+    """A crop that reaches over its clip's ends, into `result`."""
     start, length = int(source.start[row]), int(source.length[row])
     clip = source.frames[start:start + length]
     if source.silence is not None:
-        made[:-first] = made[length - first:] = source.silence[row]
-        _copy(clip, source.scale, made[-first:length - first])
+        result[:-first] = result[length - first:] = source.silence[row]
+        _copy(clip, source.scale, result[-first:length - first])
         return
     at, done = first % length, 0
-    while done < len(made):
-        piece = clip[at:at + len(made) - done]
-        _copy(piece, source.scale, made[done:done + len(piece)])
+    while done < len(result):
+        piece = clip[at:at + len(result) - done]
+        _copy(piece, source.scale, result[done:done + len(piece)])
         at, done = 0, done + len(piece)
 
 

@@ -65,7 +65,7 @@ def _mfcc_level(spec: FeatureSpec, frames: NDArray) -> float:
 
 def _floor(spec: FeatureSpec, loudest: float) -> float:
     """The level of silence in a clip whose loudest band is `loudest` (both in dB)."""
+    from features.kernels.reference import AMIN
     from features.logmel import db_floor
-    from features.signal.spectral import AMIN
 
     return max(10 * np.log10(AMIN), db_floor(loudest, spec.config["top_db"]))

@@ -122,15 +122,15 @@ def read_section(path: Path, stage: str, fields: dict[str, Any]) -> dict[str, An
     if not keys:
         return {}
     section = read_values(path, stage)
-    wrong = []
+    errors = []
     for key in section:
         if key not in keys:
             near = difflib.get_close_matches(str(key), keys, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(keys)}"
-            wrong.append(f"{path}: unknown key {stage}.{key}; {hint}")
-    wrong += [f"{path}: {stage}.{key} is missing" for key in keys if key not in section]
-    if wrong:
-        raise UsageError("\n".join(wrong))
+            errors.append(f"{path}: unknown key {stage}.{key}; {hint}")
+    errors += [f"{path}: {stage}.{key} is missing" for key in keys if key not in section]
+    if errors:
+        raise UsageError("\n".join(errors))
     return section
 
 
@@ -215,14 +215,14 @@ def _shape(hint: Any) -> tuple[type, bool, bool]:
 
 def _checked(settings_class: type[T], values: dict[str, Any], hints: Any, where: str) -> T:
     """The settings, each converted to its type and held to its choices and its range."""
-    wrong: list[str] = []
-    made: dict[str, Any] = {}
+    errors: list[str] = []
+    result: dict[str, Any] = {}
     for field in dataclasses.fields(settings_class):  # type: ignore[arg-type]
         name, metadata = field.name, field.metadata
         inner, optional, many = _shape(hints[name])
         value = values[name]
         if value is None and (optional or metadata["flag_only"]):
-            made[name] = None
+            result[name] = None
             continue
         items = value if many and isinstance(value, list | tuple) else [value]
         good = []
@@ -231,11 +231,11 @@ def _checked(settings_class: type[T], values: dict[str, Any], hints: Any, where:
                 good.append(_converted(item, inner, metadata))
             except ValueError as error:
                 flag = name if metadata["positional"] else "--" + name.replace("_", "-")
-                wrong.append(f"{flag} (or {name} in {where}) is {item!r}: {error}")
-        made[name] = tuple(good) if many else (good[0] if good else None)
-    if wrong:
-        raise UsageError("\n".join(wrong))
-    return settings_class(**made)
+                errors.append(f"{flag} (or {name} in {where}) is {item!r}: {error}")
+        result[name] = tuple(good) if many else (good[0] if good else None)
+    if errors:
+        raise UsageError("\n".join(errors))
+    return settings_class(**result)
 
 
 def _converted(item: Any, inner: type, metadata: Any) -> Any:

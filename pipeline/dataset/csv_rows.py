@@ -9,21 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.problems import Problem
+from pipeline.runtime.problems import Defect
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class Defect(Exception):
-    """Something that cannot be used: a reason code, what was found, what to do about it."""
-
-    def __init__(self, reason: str, found: str, advice: str) -> None:
-        super().__init__(found)
-        self.reason, self.found, self.advice = reason, found, advice
-
-    def at(self, where: str) -> Problem:
-        """The problem that it is at a place (a clip's id, or ``file.csv:row``)."""
-        return Problem(where, self.reason, self.found, self.advice)
 
 
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -82,17 +70,17 @@ def columns(path: Path, header: Sequence[str]) -> dict[str, int]:
         If ``fname`` or the labels are missing or there twice.
     """
     names = [name.strip() for name in header]
-    wrong = []
+    errors = []
     for needed in (("fname",), ("labels", "label")):
         there = [name for name in names if name in needed]
         if len(there) != 1:
-            wrong.append(f"{'no' if not there else 'more than one'} column {' or '.join(needed)}")
-    if wrong:
+            errors.append(f"{'no' if not there else 'more than one'} column {' or '.join(needed)}")
+    if errors:
         guess = ""
         for mark, name in ((";", "semicolons"), ("\t", "tabs")):
             if len(header) == 1 and mark in header[0]:
                 guess = f"; its cells are separated by {name}, save it with commas"
-        raise UsageError(f"{path}:1: {', '.join(wrong)} (it has: {', '.join(names)}){guess}")
+        raise UsageError(f"{path}:1: {', '.join(errors)} (it has: {', '.join(names)}){guess}")
     return {"labels" if name == "label" else name: i for i, name in enumerate(names)}
 
 

@@ -80,16 +80,16 @@ def assign_once(
     digest = hashlib.sha256(question).hexdigest()
     try:
         remembered, *dealt = cache.read_text(encoding="utf-8").split()
-        made = [int(fold) for fold in dealt]
+        result = [int(fold) for fold in dealt]
     except (OSError, ValueError):
-        remembered, made = "", []
-    if remembered != digest or len(made) != len(labels):
-        made = assign(labels, folds=folds, seed=seed)
+        remembered, result = "", []
+    if remembered != digest or len(result) != len(labels):
+        result = assign(labels, folds=folds, seed=seed)
         cache.parent.mkdir(parents=True, exist_ok=True)
         partial = cache.with_name(cache.name + ".partial")
-        partial.write_text("\n".join([digest, *map(str, made), ""]), encoding="utf-8")
+        partial.write_text("\n".join([digest, *map(str, result), ""]), encoding="utf-8")
         os.replace(partial, cache)
-    return made
+    return result
 
 
 def rare(

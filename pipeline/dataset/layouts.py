@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline.dataset import csv_rows as tables
 from pipeline.runtime.errors import UsageError
+from pipeline.runtime.problems import Defect
 
 GET_DATA = (
     "Make the demo with `python -m pipeline.demo`, or get FSDKaggle2019 from Zenodo "
@@ -28,7 +29,7 @@ SUBMISSION, TRUTH = "sample_submission.csv", "test_post_competition.csv"
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitFiles:
     """A part of a data set.
 
     Attributes
@@ -68,7 +69,7 @@ class DataFolder:
 
     root: Path
     layout: str
-    parts: tuple[Part, ...]
+    parts: tuple[SplitFiles, ...]
     submission: Path | None
     vocabulary: Path | None
     notes: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ def locate(data: Path) -> DataFolder:
     if not data.exists():
         raise UsageError(f"{data}: no such folder. {GET_DATA}")
     if data.is_dir() and (layout := _recognise(data)):
-        parts: list[Part] = []
+        parts: list[SplitFiles] = []
         notes: list[str] = []
         for split, names, folders in _PARTS[layout]:
             parts.append(_find(data, split, names, folders, _META[layout], notes))
@@ -117,7 +118,7 @@ def locate(data: Path) -> DataFolder:
         return DataFolder(data, layout, tuple(parts), _there(data / SUBMISSION), vocabulary,
                           tuple(notes))
     root, table = (data, _only_table(data)) if data.is_dir() else (data.parent, data)
-    part = Part("curated", table, _audio_folder(root, table), True)
+    part = SplitFiles("curated", table, _audio_folder(root, table), True)
     return DataFolder(root, "csv", (part,), _there(root / SUBMISSION), None)
 
 
@@ -141,14 +142,14 @@ def _recognise(root: Path) -> str:
 def _find(
     root: Path, split: str, names: tuple[str, ...], folders: tuple[str, str], meta: str,
     notes: list[str],
-) -> Part:
+) -> SplitFiles:
     tables = [p for place in (root, root / meta) for n in names if (p := _there(place / n))]
     here = [folder for folder in folders if (root / folder).is_dir()]
     for several in ([p.relative_to(root).as_posix() for p in tables], here):
         if len(several) > 1:
             notes.append(f"{several[0]} is used, not {' or '.join(several[1:])}")
     released = bool(tables) and tables[0].parent != root
-    return Part(split, tables[0] if tables else None, here[0] if here else folders[released],
+    return SplitFiles(split, tables[0] if tables else None, here[0] if here else folders[released],
                 bool(here))
 
 
@@ -181,7 +182,7 @@ def _audio_folder(root: Path, table: Path) -> str:
         try:
             tables.check_length(cells, header)
             names.append(tables.file_name(cells[at]))
-        except tables.Defect:
+        except Defect:
             continue  # it is listed when the table is read
     folders = sorted(e.name for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")
     hits = {folder: sum(os.path.lexists(os.path.join(root, folder, n)) for n in names)

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.dataset import csv_rows as tables
-from pipeline.dataset.csv_rows import Defect
-from pipeline.dataset.layouts import GET_DATA, SUBMISSION, DataFolder, Part, locate
+from pipeline.dataset.layouts import GET_DATA, SUBMISSION, DataFolder, SplitFiles, locate
 from pipeline.dataset.tables import USAGES
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.problems import Problem
+from pipeline.runtime.problems import Defect, Problem
 
 # "Detected corrupted files in the curated train set", https://zenodo.org/records/3612637
 KNOWN_BAD = {
@@ -31,7 +30,7 @@ KNOWN_BAD = {
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedClip:
     """A clip as a table names it.
 
     Attributes
@@ -63,7 +62,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListedClips:
     """What the tables say.
 
     Attributes
@@ -87,13 +86,13 @@ class Listing:
     root: Path
     layout: str
     classes: tuple[str, ...] = ()
-    clips: list[Listed] = field(default_factory=list)
+    clips: list[ListedClip] = field(default_factory=list)
     rejected: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def read(data: Path) -> Listing:
+def read(data: Path) -> ListedClips:
     """Read the tables of a data set; no audio is looked at.
 
     Parameters
@@ -107,7 +106,7 @@ def read(data: Path) -> Listing:
         If there is no data set, or a table that cannot be read as one.
     """
     place = locate(data)
-    listing = Listing(place.root, place.layout, notes=list(place.notes))
+    listing = ListedClips(place.root, place.layout, notes=list(place.notes))
     submitted, classes = _read_submission(place)
     source = SUBMISSION
     if place.vocabulary and not classes:
@@ -152,7 +151,7 @@ def _read_vocabulary(path: Path) -> tuple[str, ...]:
     return tuple(sorted({cells[1].strip() for _, cells in rows}))
 
 
-def _read_part(listing: Listing, part: Part, submitted: list[tuple[int, str]]) -> None:
+def _read_part(listing: ListedClips, part: SplitFiles, submitted: list[tuple[int, str]]) -> None:
     clips = list(_read_table(listing, part, part.table)) if part.table else []
     if part.split == "test" and submitted:
         clips = _merge_test(listing, part, clips, submitted)
@@ -167,8 +166,9 @@ def _read_part(listing: Listing, part: Part, submitted: list[tuple[int, str]]) -
 
 
 def _merge_test(
-    listing: Listing, part: Part, truth: list[Listed], submitted: list[tuple[int, str]]
-) -> list[Listed]:
+    listing: ListedClips, part: SplitFiles, truth: list[ListedClip],
+    submitted: list[tuple[int, str]],
+) -> list[ListedClip]:
     """The test clips: those to submit, with their truth where it is known.
 
     The competition's download has fewer test clips than the truth published after it (3,361 of
@@ -186,7 +186,7 @@ def _merge_test(
         where = f"{SUBMISSION}:{line}"
         try:
             if tables.file_name(name) not in known:
-                unknown.append(Listed(name, part.folder, where))
+                unknown.append(ListedClip(name, part.folder, where))
         except Defect as defect:
             listing.problems.append(defect.at(where))
     if unknown and not part.has_folder and not part.table:
@@ -197,7 +197,7 @@ def _merge_test(
     return kept + unknown
 
 
-def _read_table(listing: Listing, part: Part, table: Path) -> Iterator[Listed]:
+def _read_table(listing: ListedClips, part: SplitFiles, table: Path) -> Iterator[ListedClip]:
     """The clips of a table; what is wrong goes into the listing's problems."""
     rows = tables.each_row(table)
     _, header = next(rows)
@@ -215,20 +215,20 @@ def _read_table(listing: Listing, part: Part, table: Path) -> Iterator[Listed]:
             listing.problems.append(defect.at(where))
             if name:
                 listing.rejected.add(name)
-                yield Listed(name, part.folder, where, split=part.split)
+                yield ListedClip(name, part.folder, where, split=part.split)
 
 
-def _listed(name: str, part: Part, where: str, row: dict[str, str]) -> Listed:
+def _listed(name: str, part: SplitFiles, where: str, row: dict[str, str]) -> ListedClip:
     if part.split == "test":
         usage = row.get("usage", "").strip()
         if usage == "Ignored":
             # The padding clips of 2018: they have no truth and were never scored.
-            return Listed(name, part.folder, where)
+            return ListedClip(name, part.folder, where)
         if usage not in USAGES:
             raise Defect("bad-row", f"the usage of {name} is {usage!r}",
                           "Needs Public, Private or Ignored")
         labels = tables.label_names(row["labels"], name)
-        return Listed(name, part.folder, where, labels, usage=usage)
+        return ListedClip(name, part.folder, where, labels, usage=usage)
     labels = tables.label_names(row["labels"], name)
     if not labels:
         raise Defect("no-label", f"{name} has no label", "Label it, or remove the row")
@@ -242,10 +242,10 @@ def _listed(name: str, part: Part, where: str, row: dict[str, str]) -> Listed:
     fold = None
     if split == "curated" and "fold" in row:
         fold = tables.fold_number(row["fold"], name)
-    return Listed(name, part.folder, where, labels, split, fold)
+    return ListedClip(name, part.folder, where, labels, split, fold)
 
 
-def _check_labels(listing: Listing, classes: tuple[str, ...], source: str) -> None:
+def _check_labels(listing: ListedClips, classes: tuple[str, ...], source: str) -> None:
     known, hints = frozenset(classes), dict[str, str]()
     for clip in listing.clips:
         unknown = [x for x in clip.labels if x not in known]
@@ -264,7 +264,7 @@ def _check_labels(listing: Listing, classes: tuple[str, ...], source: str) -> No
         ))
 
 
-def _check_names(listing: Listing) -> None:
+def _check_names(listing: ListedClips) -> None:
     first: dict[str, str] = {}
     for clip in listing.clips:
         if (other := first.setdefault(clip.clip_id, clip.where)) != clip.where:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.audio.decode import Header
-from pipeline.audio.headers import scan
 from pipeline.dataset import folds as fold_rules
 from pipeline.dataset import listing as datasets
 from pipeline.dataset import tables
-from pipeline.dataset.listing import KNOWN_BAD, Listed, Listing
+from pipeline.dataset.header_scan import scan
+from pipeline.dataset.listing import KNOWN_BAD, ListedClip, ListedClips
 from pipeline.dataset.tables import Clip, Dataset, Label
 from pipeline.runtime import problems as problem_tables
 from pipeline.runtime.errors import UsageError
@@ -66,7 +66,7 @@ def prepare(
     drop_known_bad : bool
         Leave out the clips that the organisers of FSDKaggle2019 named as bad.
     header_cache : Path, optional
-        Where to remember the headers, see :func:`pipeline.audio.headers.scan`; the folds are
+        Where to remember the headers, see :func:`pipeline.dataset.header_scan.scan`; the folds are
         remembered beside it.
 
     Raises
@@ -88,19 +88,19 @@ def prepare(
             del listed[problem.where]
     headers = scan(listing.root, list(listed.values()), header_cache)
     notes += _unnamed(listing)
-    made, kept = [], []
+    result, kept = [], []
     for clip_id in sorted(listed):
         clip, header = listed[clip_id], headers[clip_id]
         if isinstance(header, Problem):
             problems.append(header)
         elif clip_id not in rejected:
-            made.append(_clip(clip, header))
+            result.append(_clip(clip, header))
             kept.append(Label(clip_id, clip.labels, clip.split, clip.fold, clip.usage))
     if labels == "single":
         kept = _single(kept, notes)
     kept = _renumbered(kept, notes)
     dataset = Dataset(listing.root, listing.layout, listing.classes, labels)
-    prepared = Prepared(dataset, made, kept, problems, notes)
+    prepared = Prepared(dataset, result, kept, problems, notes)
     if folds is None:
         return prepared
     return with_folds(prepared, folds=folds, seed=seed, header_cache=header_cache)
@@ -195,14 +195,14 @@ def summary(prepared: Prepared) -> list[str]:
     return lines
 
 
-def _known_bad(clips: Iterable[Listed]) -> list[Problem]:
+def _known_bad(clips: Iterable[ListedClip]) -> list[Problem]:
     return sorted((
         Problem(c.clip_id, "known-bad", KNOWN_BAD[c.clip_id], "--no-drop-known-bad keeps it")
         for c in clips if c.split == "curated" and c.clip_id in KNOWN_BAD
     ), key=lambda problem: problem.where)
 
 
-def _clip(clip: Listed, header: Header) -> Clip:
+def _clip(clip: ListedClip, header: Header) -> Clip:
     return Clip(clip.clip_id, clip.path, header.format, header.subtype, header.sr,
                 header.channels, header.frames)
 
@@ -224,7 +224,7 @@ def _renumbered(labels: list[Label], notes: list[str]) -> list[Label]:
     return [x if x.fold is None else dataclasses.replace(x, fold=to[x.fold]) for x in labels]
 
 
-def _unnamed(listing: Listing) -> list[str]:
+def _unnamed(listing: ListedClips) -> list[str]:
     """Audio files that lie among the named ones; known by a suffix that is named there too."""
     named: dict[str, set[str]] = {}
     for clip in listing.clips:

@@ -132,26 +132,26 @@ def read_dataset(folder: Path) -> Dataset:
     path = folder / DATASET
     _needs(path)
     try:
-        made = json.loads(path.read_bytes().decode("utf-8"))
+        result = json.loads(path.read_bytes().decode("utf-8"))
     except ValueError as error:  # bad UTF-8 and bad JSON both
         raise UsageError(f"{path}: not valid JSON: {error}. Run prepare again.") from None
-    wrong = []
+    errors = []
     names = [f.name for f in fields(Dataset)]
-    if not isinstance(made, dict) or sorted(made) != sorted(names):
+    if not isinstance(result, dict) or sorted(result) != sorted(names):
         raise UsageError(f"{path}: needs the keys {', '.join(names)}. Run prepare again.")
-    if not isinstance(made["root"], str) or not made["root"]:
-        wrong.append(f"{path}: root is {made['root']!r}; needs a folder")
-    classes = made["classes"]
+    if not isinstance(result["root"], str) or not result["root"]:
+        errors.append(f"{path}: root is {result['root']!r}; needs a folder")
+    classes = result["classes"]
     if not isinstance(classes, list) or not classes or not all(
         isinstance(c, str) and c for c in classes
     ) or len(set(classes)) < len(classes):
-        wrong.append(f"{path}: classes needs a list of different names")
+        errors.append(f"{path}: classes needs a list of different names")
     for key, known in (("layout", LAYOUTS), ("label_mode", LABEL_MODES)):
-        if made[key] not in known:
-            wrong.append(f"{path}: {key} is {made[key]!r}; known: {', '.join(known)}")
-    if wrong:
-        raise UsageError("\n".join(wrong))
-    return Dataset(Path(made["root"]), made["layout"], tuple(classes), made["label_mode"])
+        if result[key] not in known:
+            errors.append(f"{path}: {key} is {result[key]!r}; known: {', '.join(known)}")
+    if errors:
+        raise UsageError("\n".join(errors))
+    return Dataset(Path(result["root"]), result["layout"], tuple(classes), result["label_mode"])
 
 
 def write_clips(folder: Path, clips: Iterable[Clip]) -> None:
@@ -171,11 +171,11 @@ def write_labels(folder: Path, labels: Iterable[Label]) -> None:
 
 def write_dataset(folder: Path, dataset: Dataset) -> None:
     """Write dataset.json, whole or not at all."""
-    made = {
+    result = {
         "root": dataset.root.as_posix(), "layout": dataset.layout,
         "classes": dataset.classes, "label_mode": dataset.label_mode,
     }
-    _replace(folder / DATASET, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+    _replace(folder / DATASET, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
 
 def _clip(row: list[str]) -> Clip:
@@ -223,19 +223,19 @@ def _read(path: Path, kind: type[Any], make: Callable[[list[str]], T]) -> list[T
     names = [f.name for f in fields(kind)]
     if header != names:
         raise UsageError(f"{path}:1: needs the columns {','.join(names)}. Run prepare again.")
-    made, wrong, seen = [], [], dict[str, int]()
+    result, errors, seen = [], [], dict[str, int]()
     for line, cells in rows:
         try:
             if len(cells) != len(names):
                 raise ValueError(f"{len(cells)} cells; the header has {len(names)}")
-            made.append(make(cells))
+            result.append(make(cells))
             if (first := seen.setdefault(cells[0], line)) != line:
                 raise ValueError(f"{cells[0]!r} is in row {first} already")
         except ValueError as error:
-            wrong.append(f"{path}:{line}: {error}")
-    if wrong:
-        raise UsageError("\n".join(wrong))
-    return made
+            errors.append(f"{path}:{line}: {error}")
+    if errors:
+        raise UsageError("\n".join(errors))
+    return result
 
 
 def _needs(path: Path) -> None:

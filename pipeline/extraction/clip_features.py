@@ -11,9 +11,8 @@ import numpy as np
 from features.kernels.decibels import to_db
 from features.logmel import LogMel, db_floor
 from features.mfcc import Mfcc
-from features.signal.frame_moments import moments_of
 from features.signal.melspectrogram import MelStream
-from features.signal.moments import Moments, merge
+from features.signal.moments import Moments, merge, moments_of
 from features.signal.silence import SilenceStream
 from features.signal.spectral import Mel
 from pipeline.audio.decode import Resampler, as_float32
@@ -25,7 +24,7 @@ _CHUNK = 1024
 _IN_MEMORY = 128 * _CHUNK
 
 
-class Track:
+class ClipFeatures:
     """One clip at one sampling rate: every feature that wants that rate."""
 
     def __init__(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.cli.settings import read_values
 from pipeline.dataset import tables
 from pipeline.dataset.tables import Clip, Dataset
 from pipeline.runtime import problems as problem_tables
@@ -13,19 +12,19 @@ from pipeline.runtime.problems import Problem
 
 
 def clips_of(
-    data: Path, out: Path, params: Path
+    data: Path, out: Path, *, drop_known_bad: bool
 ) -> tuple[Dataset, list[Clip], list[Problem], list[Problem]]:
     """The data set, its good clips, the bad ones found on the way, and those prepare left out.
 
     Parameters
     ----------
     data : Path
-        A folder that prepare wrote, or a data set's; of the latter only the clips are looked at,
-        as the section ``prepare`` of params.yaml says. Labels and folds are prepare's work.
+        A folder that prepare wrote, or a data set's; of the latter only the clips are looked at.
+        Labels and folds are prepare's work.
     out : Path
         The stores' folder.
-    params : Path
-        Where the settings are.
+    drop_known_bad : bool
+        Leave out the clips that FSDKaggle2019's organisers named as bad.
 
     Raises
     ------
@@ -38,10 +37,9 @@ def clips_of(
     # Not needed for prepared data, and it has more to import.
     from pipeline.dataset import preparation
 
-    settings = read_values(params, "prepare")
     prepared = preparation.prepare(
-        data, labels=settings["labels"], folds=None, seed=settings["seed"],
-        drop_known_bad=settings["drop_known_bad"], header_cache=out / "headers.csv",
+        data, labels="multi", folds=None, seed=0,
+        drop_known_bad=drop_known_bad, header_cache=out / "headers.csv",
     )
     for note in prepared.notes:
         print(f"  note: {note}", file=sys.stderr)

@@ -73,7 +73,7 @@ class Summary:
     up_to_date: list[str] = field(default_factory=list)
     sealed: dict[str, Path] = field(default_factory=dict)
     extracted: int = 0
-    taken_over: int = 0
+    reused: int = 0
     audio_seconds: float = 0.0
     wall_seconds: float = 0.0
     clipped_clips: int = 0

@@ -15,7 +15,7 @@ from pipeline.extraction.worker import digest_of
 from pipeline.runtime.errors import StoreError
 from pipeline.runtime.parallel import imap
 from pipeline.runtime.problems import Problem
-from pipeline.store.partial import Finished, partial_stores, read_journal, store_path
+from pipeline.store.partial import JournalEntry, partial_stores, read_journal, store_path
 from pipeline.store.reader import Store, open_store
 from pipeline.store.schema import Excluded, FeatureSpec
 
@@ -23,7 +23,7 @@ _FILES_A_TASK = 64
 
 
 @dataclass(frozen=True)
-class Previous:
+class ReusableStores:
     """What earlier runs left for one feature, all of the same fingerprint as is wanted now.
 
     Attributes
@@ -46,7 +46,7 @@ class Previous:
 
 
 @dataclass
-class Known:
+class SourceStates:
     """The source files as they are now.
 
     Attributes
@@ -61,7 +61,7 @@ class Known:
     problems: list[Problem] = field(default_factory=list)
 
 
-def look_for_previous(out: Path, spec: FeatureSpec) -> Previous:
+def look_for_previous(out: Path, spec: FeatureSpec) -> ReusableStores:
     """The stores and partial files that have the fingerprint that is wanted."""
     sealed = None
     path = store_path(out, spec.feature)
@@ -73,13 +73,13 @@ def look_for_previous(out: Path, spec: FeatureSpec) -> Previous:
             store = None
         if store is not None and store.spec.fingerprint == spec.fingerprint:
             sealed = store
-    return Previous(sealed, tuple(partial_stores(out, spec)))
+    return ReusableStores(sealed, tuple(partial_stores(out, spec)))
 
 
 def look_at_sources(
-    root: Path, clips: Iterable[Clip], out: Path, previous: Iterable[Previous], *,
+    root: Path, clips: Iterable[Clip], out: Path, previous: Iterable[ReusableStores], *,
     jobs: int, backend: str,
-) -> Known:
+) -> SourceStates:
     """Find out which of the clips that earlier runs have are the same now.
 
     A file whose size and time of modification are remembered is taken to be the same; another one
@@ -95,7 +95,7 @@ def look_at_sources(
                     clip_id = store.contents.clip_ids[line.index]
                     remembered[clip_id] = Source(clip_id, line.size, line.mtime_ns, line.digest)
     useful = {clip_id for each in previous for clip_id in each.clip_ids()}
-    known = Known()
+    known = SourceStates()
     look_again = []
     for clip in clips:
         # Joined as text: making a Path takes longer than looking at the file.
@@ -143,7 +143,7 @@ def _digests(files: list[tuple[str, Path, int, int]]) -> list[Source]:
     return sources
 
 
-def known_bad(previous: Previous, known: Known) -> dict[str, Excluded]:
+def known_bad(previous: ReusableStores, known: SourceStates) -> dict[str, Excluded]:
     """The clips that the sealed store left out and that have not changed since, by id."""
     if previous.sealed is None:
         return {}
@@ -153,6 +153,6 @@ def known_bad(previous: Previous, known: Known) -> dict[str, Excluded]:
     }
 
 
-def as_finished(source: Source, index: int) -> Finished:
+def as_finished(source: Source, index: int) -> JournalEntry:
     """A journal line for a clip that is taken over."""
-    return Finished(index, source.size, source.mtime_ns, source.digest)
+    return JournalEntry(index, source.size, source.mtime_ns, source.digest)

@@ -14,22 +14,22 @@ from pipeline.dataset.tables import Clip
 from pipeline.extraction.extractors import Target
 from pipeline.extraction.request import Request, Summary
 from pipeline.extraction.reuse import (
-    Known,
-    Previous,
+    ReusableStores,
+    SourceStates,
     as_finished,
     known_bad,
     look_at_sources,
     look_for_previous,
 )
 from pipeline.extraction.sources import Source, read_sources, write_sources
-from pipeline.extraction.worker import Done, Work, Worker
+from pipeline.extraction.worker import ClipResult, ClipTask, Worker
 from pipeline.runtime import problems as problem_list
 from pipeline.runtime.errors import BadClipsError, PipelineError, UsageError
 from pipeline.runtime.flushing import flushed_meanwhile
 from pipeline.runtime.parallel import end_workers, imap, worker_count
 from pipeline.runtime.problems import Problem
 from pipeline.runtime.progress import ClipProgress, size
-from pipeline.store.partial import Filling, Finished, leftovers, store_path
+from pipeline.store.partial import JournalEntry, PartialStore, leftovers, store_path
 from pipeline.store.schema import Contents, Excluded
 
 # A task is about a second's work: small enough for the progress, large enough for its overhead.
@@ -61,7 +61,7 @@ def extract(request: Request) -> Summary:
             for leftover in leftovers(out, target.name):
                 leftover.unlink()
     previous = {
-        t.name: Previous(None, ()) if request.force else look_for_previous(out, t.spec)
+        t.name: ReusableStores(None, ()) if request.force else look_for_previous(out, t.spec)
         for t in request.targets
     }
     known = look_at_sources(
@@ -101,10 +101,10 @@ def extract(request: Request) -> Summary:
     check_space(out, targets, contents)
 
     began = time.monotonic()
-    fillings = {t.name: Filling(out, t.spec, contents[t.name]) for t in targets}
+    fillings = {t.name: PartialStore(out, t.spec, contents[t.name]) for t in targets}
     for target in targets:
         # Let go of: the tables of an earlier store take as much memory as those of the new one.
-        _take_over(fillings[target.name], previous.pop(target.name), clips, known)
+        _reuse(fillings[target.name], previous.pop(target.name), clips, known)
     with flushed_meanwhile(filling.partial for filling in fillings.values()):
         failed = _run(request, targets, fillings, clips, sources, summary)
     summary.wall_seconds = time.monotonic() - began
@@ -148,7 +148,7 @@ def check_space(out: Path, targets: Sequence[Target], contents: dict[str, Conten
 
 
 def _accepted_before(
-    request: Request, previous: dict[str, Previous], known: Known
+    request: Request, previous: dict[str, ReusableStores], known: SourceStates
 ) -> dict[str, Excluded]:
     """Bad clips that need not be tried again; none if they are more than allowed now."""
     found: dict[str, Excluded] = {}
@@ -160,7 +160,7 @@ def _accepted_before(
     return found if n <= request.allow_failures else {}
 
 
-def _is_current(previous: Previous, contents: Contents, known: Known) -> bool:
+def _is_current(previous: ReusableStores, contents: Contents, known: SourceStates) -> bool:
     store = previous.sealed
     return (
         store is not None
@@ -172,8 +172,8 @@ def _is_current(previous: Previous, contents: Contents, known: Known) -> bool:
     )
 
 
-def _take_over(
-    filling: Filling, previous: Previous, clips: Sequence[Clip], known: Known
+def _reuse(
+    filling: PartialStore, previous: ReusableStores, clips: Sequence[Clip], known: SourceStates
 ) -> None:
     """Drop resumed clips whose file has changed, then copy what earlier files have."""
     for i in list(filling.done):
@@ -184,7 +184,7 @@ def _take_over(
     if previous.sealed is not None:
         stores.append(previous.sealed)
     for store in stores:
-        filling.take_over(store, {
+        filling.reuse(store, {
             clip.clip_id: as_finished(known.sources[clip.clip_id], i)
             for i, clip in enumerate(clips)
             if i not in filling.done and clip.clip_id in store and clip.clip_id in known.sources
@@ -192,15 +192,15 @@ def _take_over(
 
 
 def _run(
-    request: Request, targets: Sequence[Target], fillings: dict[str, Filling],
+    request: Request, targets: Sequence[Target], fillings: dict[str, PartialStore],
     clips: Sequence[Clip], sources: dict[str, Source], summary: Summary,
-) -> list[Done]:
+) -> list[ClipResult]:
     """Extract what is missing; the clips that failed."""
     def missing(i: int) -> list[str]:
         return [t.name for t in targets if i not in fillings[t.name].done]
 
     todo = [i for i in range(len(clips)) if missing(i)]
-    summary.taken_over = len(clips) - len(todo)
+    summary.reused = len(clips) - len(todo)
     if not todo:
         return []
     # Long clips first, so that no worker is left alone with one at the end.
@@ -210,10 +210,10 @@ def _run(
         request.trim_db, request.out,
     )
 
-    def work(i: int) -> Work:
+    def work(i: int) -> ClipTask:
         starts = {name: fillings[name].start(i) for name in missing(i)}
         clip = clips[i]
-        return Work(i, clip.clip_id, request.root / clip.path, header_of(clip), starts)
+        return ClipTask(i, clip.clip_id, request.root / clip.path, header_of(clip), starts)
 
     failed = []
     total = sum(_seconds(clips[i]) for i in todo)
@@ -230,7 +230,7 @@ def _run(
             if done.problem:
                 failed.append(done)
                 continue
-            finished = Finished(done.index, done.size, done.mtime_ns, done.digest)
+            finished = JournalEntry(done.index, done.size, done.mtime_ns, done.digest)
             for name in missing(done.index):
                 fillings[name].record(finished)
             summary.extracted += 1
@@ -243,7 +243,7 @@ def _run(
     return sorted(failed, key=lambda done: done.index)
 
 
-def _shown(batches: Iterable[list[Done]], progress: ClipProgress) -> Iterator[Done]:
+def _shown(batches: Iterable[list[ClipResult]], progress: ClipProgress) -> Iterator[ClipResult]:
     for batch in batches:
         bad = sum(done.problem is not None for done in batch)
         progress.update(len(batch), sum(done.seconds for done in batch), bad=bad)
@@ -283,8 +283,8 @@ def _conclude(request: Request, summary: Summary) -> None:
 
 
 def _without(
-    filling: Filling, target: Target, failed: Sequence[Done], sources: dict[str, Source]
-) -> Filling:
+    filling: PartialStore, target: Target, failed: Sequence[ClipResult], sources: dict[str, Source]
+) -> PartialStore:
     """The same store laid out without the bad clips, its frames copied out of the first one."""
     old = filling.contents
     out = {done.index for done in failed}
@@ -300,8 +300,8 @@ def _without(
         tuple(old.clip_ids[i] for i in kept), tuple(old.lengths[i] for i in kept),
         tuple(sorted(excluded, key=lambda e: e.clip_id)),
     )
-    smaller = Filling(filling.folder, target.spec, contents)
-    smaller.take_over(filling.reopened(), {
+    smaller = PartialStore(filling.folder, target.spec, contents)
+    smaller.reuse(filling.reopened(), {
         old.clip_ids[i]: as_finished(sources[old.clip_ids[i]], j)
         for j, i in enumerate(kept) if j not in smaller.done
     })

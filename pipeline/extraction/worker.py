@@ -15,7 +15,7 @@ from pipeline.audio import headers
 from pipeline.audio.decode import DecodeError, Header, only_estimated, opened
 from pipeline.extraction.extractors import Target
 from pipeline.runtime.problems import Problem
-from pipeline.store.schema import ClipWriter, Places
+from pipeline.store.schema import ByteOffsets, ClipWriter
 
 # 60 dB over full scale: integers that were stored as floats, or not audio at all.
 MAX_PEAK = 1000.0
@@ -25,7 +25,7 @@ _NAMED_BY_HEADER = ("changed", "decode-error", "truncated", "unreadable")
 
 
 @dataclass(frozen=True)
-class Work:
+class ClipTask:
     """One clip to extract.
 
     Attributes
@@ -48,7 +48,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Done:
+class ClipResult:
     """What came of one clip.
 
     Attributes
@@ -86,7 +86,7 @@ class Worker:
     Attributes
     ----------
     targets : tuple of Target
-    places : dict of str to Places
+    places : dict of str to ByteOffsets
         Of each target's file.
     trim_db : float
     spool : Path
@@ -94,15 +94,15 @@ class Worker:
     """
 
     targets: tuple[Target, ...]
-    places: dict[str, Places]
+    places: dict[str, ByteOffsets]
     trim_db: float
     spool: Path
 
-    def __call__(self, batch: list[Work]) -> list[Done]:
+    def __call__(self, batch: list[ClipTask]) -> list[ClipResult]:
         """Extract some clips. Bad clips come back as problems; errors of the machine raise."""
         return [self._extract(work) for work in batch]
 
-    def _extract(self, work: Work) -> Done:
+    def _extract(self, work: ClipTask) -> ClipResult:
         seconds = work.header.frames / work.header.sr
         digest, size, mtime_ns = "", -1, -1
         try:
@@ -120,13 +120,13 @@ class Worker:
             if problem.reason in _NAMED_BY_HEADER:
                 found = headers.check(work.path, work.clip_id)
                 problem = found if isinstance(found, Problem) else problem
-            return Done(work.index, digest, size, mtime_ns, seconds, problem)
-        return Done(work.index, digest, size, mtime_ns, seconds, None, clipped)
+            return ClipResult(work.index, digest, size, mtime_ns, seconds, problem)
+        return ClipResult(work.index, digest, size, mtime_ns, seconds, None, clipped)
 
-    def _fill(self, work: Work, digest: str) -> int:
+    def _fill(self, work: ClipTask, digest: str) -> int:
         """Decode the clip into every store that needs it; the number of clipped samples."""
         # Here, for the process that sends the work need not wait for a compiler to be imported.
-        from pipeline.extraction.clip_features import Track
+        from pipeline.extraction.clip_features import ClipFeatures
 
         targets = [t for t in self.targets if t.name in work.starts]
         with ExitStack() as stack:
@@ -140,14 +140,14 @@ class Worker:
                     )))
                     for target in targets if target.extractor.sr == sr
                 ]
-                tracks.append(Track(work.header.sr, sr, length, sinks, self.spool))
+                tracks.append(ClipFeatures(work.header.sr, sr, length, sinks, self.spool))
             for y, last in checked(work):
                 for track in tracks:
                     track.push(y, last=last)
             return sum(track.finish(digest, self.trim_db) for track in tracks)
 
 
-def checked(work: Work) -> Iterator[tuple[np.ndarray, bool]]:
+def checked(work: ClipTask) -> Iterator[tuple[np.ndarray, bool]]:
     """Yield a clip's decoded blocks, each with whether it is the last.
 
     Raises

@@ -28,7 +28,7 @@ from typing import Any
 
 from pipeline.dataset.tables import Label
 from pipeline.runs.recipe import Recipe
-from pipeline.runs.scores import fold_folder, read_run, test_path, whole_or_not
+from pipeline.runs.scores import atomic_write, fold_folder, read_run, test_path
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.store.reader import Store
 from pipeline.store.schema import FeatureSpec
@@ -107,8 +107,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def read_fold(folder: Path) -> dict[str, Any] | None:
     """fold.json; None if there is none, or none that can be read: the fold is trained anew then."""
-    made = _read(folder / FOLD)
-    return made if made and isinstance(made.get("identity"), dict) else None
+    result = _read(folder / FOLD)
+    return result if result and isinstance(result.get("identity"), dict) else None
 
 
 def is_finished(folder: Path, identity: Mapping[str, Any]) -> bool:
@@ -120,7 +120,7 @@ def is_finished(folder: Path, identity: Mapping[str, Any]) -> bool:
     )
 
 
-def can_go_on(folder: Path, identity: Mapping[str, Any]) -> bool:
+def is_resumable(folder: Path, identity: Mapping[str, Any]) -> bool:
     """Whether a fold's training with this identity was stopped after at least one epoch."""
     fold = read_fold(folder)
     return bool(
@@ -129,7 +129,7 @@ def can_go_on(folder: Path, identity: Mapping[str, Any]) -> bool:
     )
 
 
-def left_to_train(
+def unfinished_folds(
     run: Path, identity: Mapping[str, Any], folds: Iterable[int], *, resume: bool
 ) -> tuple[list[int], list[str]]:
     """The folds that are not done with this identity, and notes on what was there before.
@@ -215,16 +215,16 @@ def read_trained(runs: Path, name: str) -> TrainedRun:
     """
     plain = read_run(runs, name)
     folder = runs / name
-    made = _read(folder / RUN) or {}
-    if made.get("kind") == "ensemble":
+    result = _read(folder / RUN) or {}
+    if result.get("kind") == "ensemble":
         raise UsageError(f"{folder} is an ensemble, without a model of its own; name one of its "
-                         f"members: {', '.join(made.get('members', ()))}")
+                         f"members: {', '.join(result.get('members', ()))}")
     try:
-        feature = made["feature"]
+        feature = result["feature"]
         spec = FeatureSpec(feature["name"], feature["version"], feature["dtype"], feature["width"],
                            feature["units"], feature["config"])
-        recipe = Recipe(**{f.name: made["settings"][f.name] for f in fields(Recipe)})
-        if spec.fingerprint != made["fingerprint"]:
+        recipe = Recipe(**{f.name: result["settings"][f.name] for f in fields(Recipe)})
+        if spec.fingerprint != result["fingerprint"]:
             raise ValueError("the fingerprint does not fit the feature")
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
@@ -254,14 +254,14 @@ def check_store(run: TrainedRun, store: Store) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        made = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return made if isinstance(made, dict) else None
+    return result if isinstance(result, dict) else None
 
 
-def _write(path: Path, made: Mapping[str, Any]) -> None:
-    with whole_or_not(path) as partial:
+def _write(path: Path, result: Mapping[str, Any]) -> None:
+    with atomic_write(path) as partial:
         partial.write_text(
-            json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )

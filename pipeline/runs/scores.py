@@ -64,33 +64,33 @@ class Scores:
     values: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        wrong = _faults(self.clip_ids, self.classes, self.values)
-        if wrong:
-            raise PipelineError("scores do not hold together:\n" + "\n".join(wrong))
+        errors = _faults(self.clip_ids, self.classes, self.values)
+        if errors:
+            raise PipelineError("scores do not hold together:\n" + "\n".join(errors))
 
 
 def _faults(
     clip_ids: tuple[str, ...], classes: tuple[str, ...], values: NDArray[np.float32]
 ) -> list[str]:
-    wrong = []
+    errors = []
     for name, items in (("clip_ids", clip_ids), ("classes", classes)):
         twice = [item for item, n in Counter(items).items() if n > 1]
         if twice:
-            wrong.append(f"{name} has {listed(twice)} more than once; each must be there once")
+            errors.append(f"{name} has {listed(twice)} more than once; each must be there once")
     if values.dtype != np.float32:
-        wrong.append(f"values is {values.dtype}; needs float32")
+        errors.append(f"values is {values.dtype}; needs float32")
     if values.shape != (len(clip_ids), len(classes)):
-        wrong.append(
+        errors.append(
             f"values has shape {values.shape}; "
             f"{len(clip_ids)} clips of {len(classes)} classes need {len(clip_ids), len(classes)}"
         )
     elif values.dtype.kind == "f" and not np.isfinite(values).all():
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        wrong.append(
+        errors.append(
             f"NaN or infinity in the scores of {listed([clip_ids[i] for i in bad])}; "
             "a model that diverged gives these: train it again with a lower learning rate"
         )
-    return wrong
+    return errors
 
 
 def listed(names: Sequence[str]) -> str:
@@ -100,7 +100,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 @contextmanager
-def whole_or_not(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A path to write to, renamed to `path` when the block ends well and removed when it does not.
 
     The folder is made if need be.
@@ -116,7 +116,7 @@ def whole_or_not(path: Path) -> Iterator[Path]:
 
 def save(path: Path, scores: Scores) -> None:
     """Write `scores` to `path` (.npz), whole or not at all; the same scores give the same bytes."""
-    with whole_or_not(path) as partial, open(partial, "wb") as file:
+    with atomic_write(path) as partial, open(partial, "wb") as file:
         np.savez(
             file,
             clip_ids=np.array(scores.clip_ids, dtype=np.str_),
@@ -168,7 +168,7 @@ def align(named: Sequence[tuple[str, Scores]]) -> list[Scores]:
     UsageError
         If one has clips or classes that another lacks, listing what is missing where.
     """
-    wrong = []
+    errors = []
     for kind in ("clip_ids", "classes"):
         everything = dict.fromkeys(x for _, s in named for x in getattr(s, kind))
         for name, scores in named:
@@ -176,9 +176,9 @@ def align(named: Sequence[tuple[str, Scores]]) -> list[Scores]:
             missing = [x for x in everything if x not in there]
             if missing:
                 what = "clips" if kind == "clip_ids" else "classes"
-                wrong.append(f"{name} has no scores for {len(missing)} {what}: {listed(missing)}")
-    if wrong:
-        raise UsageError("these scores do not go together:\n" + "\n".join(wrong))
+                errors.append(f"{name} has no scores for {len(missing)} {what}: {listed(missing)}")
+    if errors:
+        raise UsageError("these scores do not go together:\n" + "\n".join(errors))
     first = named[0][1]
     return [select(scores, first.clip_ids, first.classes) for _, scores in named]
 

@@ -19,11 +19,11 @@ def digests(runs: Path, names: Sequence[str]) -> dict[str, str]:
 def _digest(runs: Path, name: str) -> str:
     folder, folds = runs / name, read_run(runs, name).folds
     paths = [p for k in folds for p in (fold_folder(folder, k) / "oof.npz", test_path(folder, k))]
-    made = hashlib.sha256()
+    result = hashlib.sha256()
     for path in paths or [folder / "oof.npz", folder / "test.npz"]:
         content = path.read_bytes() if path.is_file() else b""
-        made.update(hashlib.sha256(content).digest())
-    return made.hexdigest()
+        result.update(hashlib.sha256(content).digest())
+    return result.hexdigest()
 
 
 def stale(runs: Path, name: str) -> list[str]:
@@ -33,11 +33,11 @@ def stale(runs: Path, name: str) -> list[str]:
     """
     run = read_run(runs, name)
     there = [member for member in run.made_of if (runs / member / "run.json").is_file()]
-    wrong = [line for member in there for line in stale(runs, member)]
+    errors = [line for member in there for line in stale(runs, member)]
     if old := [m for m, digest in digests(runs, there).items() if digest != run.made_of[m]]:
-        wrong.append(f"{runs / name} was made of other scores than there are now in "
+        errors.append(f"{runs / name} was made of other scores than there are now in "
                      f"{listed(old)}; run `python -m pipeline.ensemble` again")
-    return wrong
+    return errors
 
 
 def check_folds(runs: Path, names: Sequence[str], labels: Mapping[str, Label]) -> None:
@@ -48,7 +48,7 @@ def check_folds(runs: Path, names: Sequence[str], labels: Mapping[str, Label]) -
     UsageError
         If a run's fold held other clips: its scores are not out of the fold that labels.csv says.
     """
-    wrong = []
+    errors = []
     for name in names:
         run = read_run(runs, name)
         if run.made_of:
@@ -58,7 +58,7 @@ def check_folds(runs: Path, names: Sequence[str], labels: Mapping[str, Label]) -
                           made_by="python -m pipeline.train")
             odd = [c for c in scores.clip_ids if c not in labels or labels[c].fold != fold]
             if odd:
-                wrong.append(f"{name}, fold {fold}: {len(odd)} clips are of another fold in "
+                errors.append(f"{name}, fold {fold}: {len(odd)} clips are of another fold in "
                              f"labels.csv: {listed(odd)}")
-    if wrong:
-        raise UsageError("\n".join(wrong) + "\nThe data was prepared anew; train these runs again")
+    if errors:
+        raise UsageError("\n".join(errors) + "\nThe data was prepared anew; train these runs again")

@@ -66,6 +66,18 @@ class Problem:
             raise ValueError(f"reason is {self.reason!r}; known: {', '.join(REASONS)}")
 
 
+class Defect(Exception):
+    """Something that cannot be used: a reason code, what was found, what to do about it."""
+
+    def __init__(self, reason: str, found: str, advice: str) -> None:
+        super().__init__(found)
+        self.reason, self.found, self.advice = reason, found, advice
+
+    def at(self, where: str) -> Problem:
+        """The problem that it is at a place (a clip's id, or ``file.csv:row``)."""
+        return Problem(where, self.reason, self.found, self.advice)
+
+
 def write_csv(path: Path, problems: Sequence[Problem]) -> None:
     """Write problems.csv, whole or not at all; no problems leave a header alone."""
     partial = path.with_name(path.name + ".partial")

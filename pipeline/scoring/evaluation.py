@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.runs.scores import Scores, fold_folder, listed, select, whole_or_not
+from pipeline.runs.scores import Scores, atomic_write, fold_folder, listed, select
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.scoring import metrics
 
@@ -178,13 +178,13 @@ def paired_gain(
 
 def write_json(path: Path, content: Any) -> None:
     """Indented, in the order given, whole or not at all."""
-    with whole_or_not(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Comma-separated, UTF-8, newlines alone, whole or not at all."""
-    with whole_or_not(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
@@ -258,5 +258,5 @@ def write_curves(path: Path, histories: pd.DataFrame) -> None:
     grouped = histories.groupby("epoch", sort=True)
     means = grouped.mean().drop(columns="fold")
     means.insert(0, "folds", grouped.size())
-    with whole_or_not(path) as partial:
+    with atomic_write(path) as partial:
         means.to_csv(partial, float_format=f"%.{DIGITS}g", lineterminator="\n")

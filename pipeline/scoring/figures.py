@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.runs.scores import whole_or_not
+from pipeline.runs.scores import atomic_write
 from pipeline.scoring.evaluation import Result
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def plain_style() -> AbstractContextManager[None]:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG, whole or not at all, without the version of matplotlib in it."""
-    with whole_or_not(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
 
 

@@ -92,7 +92,7 @@ def _shares(members: Sequence[Array], weights: Sequence[float]) -> list[tuple[Fl
 
 
 def combine(
-    how: str,
+    method: str,
     named: Sequence[tuple[str, Scores]],
     weights: Sequence[float],
     *,
@@ -102,7 +102,7 @@ def combine(
 
     Parameters
     ----------
-    how : str
+    method : str
         A key of :data:`MEANS`.
     named : sequence of (str, Scores)
         The same clips and classes, in any order; the result has the order of the first.
@@ -117,15 +117,15 @@ def combine(
         If clips or classes differ, or a score below 0 has no geometric mean.
     """
     aligned = align(named)
-    if how == "geometric":
+    if method == "geometric":
         negative = [name for name, scores in named if (scores.values < 0).any()]
         if negative:
             raise UsageError(
                 f"scores below 0 have no geometric mean: {listed(negative)}. "
                 "Stacking gives such scores; combine them with rank or arithmetic"
             )
-    values = MEANS[how]([s.values for s in aligned], weights)
-    if single and how == "geometric":
+    values = MEANS[method]([s.values for s in aligned], weights)
+    if single and method == "geometric":
         sums = values.sum(axis=1, keepdims=True)
         values = np.divide(values, sums, out=values, where=sums > 0)
     return Scores(aligned[0].clip_ids, aligned[0].classes, values.astype(np.float32))
@@ -136,12 +136,12 @@ def plain_mean(named: Sequence[tuple[str, Scores]], *, single: bool) -> tuple[st
 
     Geometric, but of ranks where a run has scores below 0 (it was stacked).
     """
-    how = "rank" if any((scores.values < 0).any() for _, scores in named) else "geometric"
-    return how, combine(how, named, [1.0] * len(named), single=single)
+    method = "rank" if any((scores.values < 0).any() for _, scores in named) else "geometric"
+    return method, combine(method, named, [1.0] * len(named), single=single)
 
 
 def combine_tests(
-    how: str,
+    method: str,
     named: Sequence[tuple[str, Sequence[Scores]]],
     weights: Sequence[float],
     *,
@@ -155,7 +155,7 @@ def combine_tests(
     for (name, folds), weight in zip(named, weights, strict=True):
         members += [(f"{name}, fold {k}", scores) for k, scores in enumerate(folds)]
         shares += [weight / len(folds)] * len(folds)
-    return combine(how, members, shares, single=single)
+    return combine(method, members, shares, single=single)
 
 
 def mean_over_folds(name: str, folds: Sequence[Scores], *, single: bool) -> Scores:

@@ -75,18 +75,18 @@ def validate(
         problems.append(f"truth has shape {labels.shape}, scores have {values.shape}{hint}")
     if not problems:
         problems += _label_problems(labels, values, single)
-        if (wrong := ~np.isfinite(values)).any():
-            problems.append(f"scores: {_places(wrong, 'NaN or infinite')}")
+        if (invalid := ~np.isfinite(values)).any():
+            problems.append(f"scores: {_places(invalid, 'NaN or infinite')}")
     if problems:
         raise ValueError("\n".join(problems))
     return labels.astype(bool), values
 
 
 def _label_problems(labels: NDArray, values: NDArray, single: bool) -> list[str]:
-    if (wrong := (labels != 0) & (labels != 1)).any():
+    if (invalid := (labels != 0) & (labels != 1)).any():
         swapped = bool(np.isin(values, (0, 1)).all())
         hint = "; did you swap truth and scores?" if swapped else ""
-        return [f"truth: {_places(wrong, 'neither 0 nor 1')}{hint}"]
+        return [f"truth: {_places(invalid, 'neither 0 nor 1')}{hint}"]
     counts = np.count_nonzero(labels, axis=1)
     if not counts.any():
         return ["truth has no label: there is nothing to measure"]
@@ -96,9 +96,10 @@ def _label_problems(labels: NDArray, values: NDArray, single: bool) -> list[str]
     return []
 
 
-def _places(wrong: Bools, what: str) -> str:
-    clip, label = np.argwhere(wrong)[0]
-    return f"{np.count_nonzero(wrong)} of {wrong.size} are {what}, first clip {clip}, class {label}"
+def _places(invalid: Bools, what: str) -> str:
+    clip, label = np.argwhere(invalid)[0]
+    count = np.count_nonzero(invalid)
+    return f"{count} of {invalid.size} are {what}, first clip {clip}, class {label}"
 
 
 def lwlrap(truth: ArrayLike, scores: ArrayLike) -> float:

@@ -112,10 +112,10 @@ def fit_ridge(
     errors = np.square(held_out - targets).sum(axis=1)  # (n_alphas, n_targets)
     # Of equal errors (a class that nobody has) the strongest penalty.
     best = len(alphas) - 1 - errors[::-1].argmin(axis=0)
-    fits, each = _path(features, targets, alphas), np.arange(targets.shape[1])
+    is_supported, each = _path(features, targets, alphas), np.arange(targets.shape[1])
     ridge = Ridge(
-        np.stack([fits[i].coefficients[:, k] for k, i in enumerate(best)], axis=1),
-        np.array([fits[i].intercept[k] for k, i in enumerate(best)]),
+        np.stack([is_supported[i].coefficients[:, k] for k, i in enumerate(best)], axis=1),
+        np.array([is_supported[i].intercept[k] for k, i in enumerate(best)]),
         np.asarray(alphas, np.float64)[best],
     )
     return ridge, held_out[best, :, each].T
@@ -128,12 +128,12 @@ def _path(features: Array, targets: Array, alphas: Sequence[float]) -> list[Ridg
     centred = features - mean_x
     eigenvalues, vectors = np.linalg.eigh(centred.T @ centred)
     projected = vectors.T @ (centred.T @ (targets - mean_y))
-    made = []
+    result = []
     for alpha in alphas:
         coefficients = vectors @ (projected / (np.maximum(eigenvalues, 0) + alpha)[:, np.newaxis])
-        made.append(Ridge(coefficients, mean_y - mean_x @ coefficients,
+        result.append(Ridge(coefficients, mean_y - mean_x @ coefficients,
                           np.full(targets.shape[1], alpha)))
-    return made
+    return result
 
 
 def fit(members: Sequence[Array], truth: Array, folds: Folds) -> Stack:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.dataset.csv_rows import read_rows
-from pipeline.runs.scores import Scores, listed, select, whole_or_not
+from pipeline.runs.scores import Scores, atomic_write, listed, select
 from pipeline.runtime.errors import UsageError
 
 ID, LABEL = "fname", "label"
@@ -66,21 +66,21 @@ def read_sample(path: Path) -> Sample:
     if not path.is_file():
         raise UsageError(f"{path}: no such file; name the competition's with --sample")
     (first, header), *rows = read_rows(path)
-    wrong = []
+    errors = []
     if header[0] != ID or len(header) < 2:
-        wrong.append(f"{path}:{first}: the header begins {','.join(header[:3])!r}; "
+        errors.append(f"{path}:{first}: the header begins {','.join(header[:3])!r}; "
                      f"needs {ID} and a column a class, or {ID},{LABEL}")
     if twice := _twice(header):
-        wrong.append(f"{path}:{first}: columns twice: {listed(twice)}")
+        errors.append(f"{path}:{first}: columns twice: {listed(twice)}")
     if not rows:
-        wrong.append(f"{path}: a header and no test clips")
+        errors.append(f"{path}: a header and no test clips")
     for line, cells in rows:
         if len(cells) != len(header) or not cells[0]:
-            wrong.append(f"{path}:{line}: {len(cells)} cells from {cells[0]!r} on; "
+            errors.append(f"{path}:{line}: {len(cells)} cells from {cells[0]!r} on; "
                          f"needs a name and {len(header)} cells")
     if twice := _twice([cells[0] for _, cells in rows]):
-        wrong.append(f"{path}: clips twice: {listed(twice)}")
-    _raise(wrong)
+        errors.append(f"{path}: clips twice: {listed(twice)}")
+    _raise(errors)
     return Sample(path, tuple(header[1:]), tuple(cells[0] for _, cells in rows))
 
 
@@ -171,21 +171,21 @@ def check(
     """
     (first, header), *body = rows
     needed = [ID, *sample.columns]
-    wrong = _names(f"{where}:{first}: columns", header, needed)
+    errors = _names(f"{where}:{first}: columns", header, needed)
     for line, cells in body:
         if len(cells) != len(header):
-            wrong.append(f"{where}:{line}: {len(cells)} cells; the header has {len(header)}")
+            errors.append(f"{where}:{line}: {len(cells)} cells; the header has {len(header)}")
         elif not sample.of_labels:
-            wrong += _score_faults(f"{where}:{line}", header[1:], cells[1:])
+            errors += _score_faults(f"{where}:{line}", header[1:], cells[1:])
         elif LABEL in header:
-            wrong += _label_faults(f"{where}:{line}", cells[header.index(LABEL)], classes, top)
-    wrong += _names(f"{where}: clips", [cells[0] for _, cells in body], list(sample.clip_ids))
-    _raise(wrong)
+            errors += _label_faults(f"{where}:{line}", cells[header.index(LABEL)], classes, top)
+    errors += _names(f"{where}: clips", [cells[0] for _, cells in body], list(sample.clip_ids))
+    _raise(errors)
 
 
 def write(path: Path, rows: Sequence[Sequence[str]]) -> None:
     """Write header and rows, whole or not at all."""
-    with whole_or_not(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
@@ -197,13 +197,13 @@ def _names(what: str, found: list[str], needed: list[str]) -> list[str]:
         "that the sample does not have": [n for n in found if n not in asked],
         "twice": _twice(found),
     }
-    wrong = [f"{what} {how} ({len(names)}): {listed(names)}"
+    errors = [f"{what} {how} ({len(names)}): {listed(names)}"
              for how, names in faults.items() if names]
-    if not wrong and found != needed:
+    if not errors and found != needed:
         k = next(k for k, pair in enumerate(zip(found, needed, strict=True)) if len(set(pair)) > 1)
-        wrong.append(f"{what} in another order than the sample's: number {k + 1} is {found[k]!r}, "
+        errors.append(f"{what} in another order than the sample's: number {k + 1} is {found[k]!r}, "
                      f"there it is {needed[k]!r}")
-    return wrong
+    return errors
 
 
 def _score_faults(where: str, columns: Sequence[str], cells: Sequence[str]) -> list[str]:
@@ -221,21 +221,21 @@ def _is_finite(cell: str) -> bool:
 
 
 def _label_faults(where: str, cell: str, classes: Sequence[str], top: int) -> list[str]:
-    labels, wrong = cell.split(), []
+    labels, errors = cell.split(), []
     if not 1 <= len(labels) <= top:
-        wrong.append(f"{where}: {len(labels)} labels; needs 1 to {top}, separated by spaces")
+        errors.append(f"{where}: {len(labels)} labels; needs 1 to {top}, separated by spaces")
     if unknown := [x for x in labels if x not in classes]:
-        wrong.append(f"{where}: no class of the data set: {listed(unknown)}")
+        errors.append(f"{where}: no class of the data set: {listed(unknown)}")
     if twice := _twice(labels):
-        wrong.append(f"{where}: labels twice: {listed(twice)}")
-    return wrong
+        errors.append(f"{where}: labels twice: {listed(twice)}")
+    return errors
 
 
 def _twice(names: Sequence[str]) -> list[str]:
     return [name for name, n in Counter(names).items() if n > 1]
 
 
-def _raise(wrong: Sequence[str]) -> None:
-    if wrong:
-        rest = [f"… {len(wrong) - MOST} more"] if len(wrong) > MOST else []
-        raise UsageError("\n".join([*wrong[:MOST], *rest]))
+def _raise(errors: Sequence[str]) -> None:
+    if errors:
+        rest = [f"… {len(errors) - MOST} more"] if len(errors) > MOST else []
+        raise UsageError("\n".join([*errors[:MOST], *rest]))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pipeline.runtime.errors import StoreError, UsageError
-from pipeline.store.schema import TABLES, Contents, Excluded, FeatureSpec, Places, starts_of
+from pipeline.store.schema import TABLES, ByteOffsets, Contents, Excluded, FeatureSpec, starts_of
 
 SCHEMA = "audio-feature-store"
 SCHEMA_VERSION = 1
@@ -37,7 +37,7 @@ class Tables:
     contents : Contents
     contents_key : str
         The key of the contents as it was when the file was laid out.
-    places : Places
+    places : ByteOffsets
     start, length, count : np.ndarray [shape=(n_clips,), dtype=int64]
     sound : np.ndarray [shape=(n_clips, 2), dtype=int64]
     crc32 : np.ndarray [shape=(n_clips,), dtype=uint32]
@@ -47,7 +47,7 @@ class Tables:
     spec: FeatureSpec
     contents: Contents
     contents_key: str
-    places: Places
+    places: ByteOffsets
     start: np.ndarray
     length: np.ndarray
     count: np.ndarray
@@ -56,7 +56,7 @@ class Tables:
     digests: tuple[str, ...]
 
 
-def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> Places:
+def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> ByteOffsets:
     """Lay a store out: every dataset has its place, none its values; the file is closed again.
 
     Parameters
@@ -68,7 +68,7 @@ def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> Places:
 
     Returns
     -------
-    places : Places
+    places : ByteOffsets
         Where to write.
     """
     n = len(contents.clip_ids)
@@ -200,9 +200,9 @@ def _tables(file: h5py.File, path: Path) -> Tables:
     )
 
 
-def _places(file: h5py.File, path: Path) -> Places:
+def _places(file: h5py.File, path: Path) -> ByteOffsets:
     offsets = {name: file[name].id.get_offset() or 0 for name in ("frames", *TABLES)}
-    return Places(path, offsets.pop("frames"), offsets)
+    return ByteOffsets(path, offsets.pop("frames"), offsets)
 
 
 def _opened(path: Path) -> h5py.File:

@@ -32,7 +32,7 @@ _COPY = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class JournalEntry:
     """A line of the journal: a clip's row, and the state of the file that it was made from."""
 
     index: int
@@ -41,7 +41,7 @@ class Finished:
     digest: str
 
 
-class Filling:
+class PartialStore:
     """A store that is not sealed yet.
 
     Parameters
@@ -53,7 +53,7 @@ class Filling:
 
     Attributes
     ----------
-    places : Places
+    places : ByteOffsets
         Where workers write.
     done : dict of int to Finished
         The rows that are complete.
@@ -64,7 +64,7 @@ class Filling:
         stem = f".{spec.feature}-{contents.key(spec)[:16]}"
         self.partial = folder / f"{stem}.partial"
         self.journal = folder / f"{stem}.journal"
-        self.done: dict[int, Finished] = {}
+        self.done: dict[int, JournalEntry] = {}
         self._starts = starts_of(contents.lengths)
         resumed = _open_partial(self.partial, self.journal)
         if resumed is not None and resumed.contents == contents:
@@ -97,12 +97,12 @@ class Filling:
         """A clip's first frame."""
         return int(self._starts[index])
 
-    def record(self, finished: Finished) -> None:
+    def record(self, finished: JournalEntry) -> None:
         """Note that a worker has written a clip."""
         self._log.write(_line(finished))
         self.done[finished.index] = finished
 
-    def take_over(self, source: Store, wanted: dict[str, Finished]) -> None:
+    def reuse(self, source: Store, wanted: dict[str, JournalEntry]) -> None:
         """Copy unchanged clips out of another store of the same fingerprint.
 
         A clip whose checksums do not hold there is not copied.
@@ -200,13 +200,13 @@ def partial_stores(folder: Path, spec: FeatureSpec) -> list[tuple[Store, set[int
     return found
 
 
-def read_journal(path: Path) -> list[Finished]:
+def read_journal(path: Path) -> list[JournalEntry]:
     """The complete lines of a journal; a kill may have torn the last one."""
     lines = []
     for line in path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True):
         fields = line.split()
         if line.endswith("\n") and len(fields) == 4 and all(f.isdigit() for f in fields[:3]):
-            lines.append(Finished(int(fields[0]), int(fields[1]), int(fields[2]), fields[3]))
+            lines.append(JournalEntry(int(fields[0]), int(fields[1]), int(fields[2]), fields[3]))
     return lines
 
 
@@ -246,7 +246,7 @@ def flush_folder(folder: Path) -> None:
         os.close(file)
 
 
-def _line(f: Finished) -> str:
+def _line(f: JournalEntry) -> str:
     return f"{f.index} {f.size} {f.mtime_ns} {f.digest}\n"
 
 

@@ -126,7 +126,7 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class Places:
+class ByteOffsets:
     """Byte offsets in a store's file.
 
     Attributes
@@ -208,7 +208,7 @@ class ClipWriter:
     """
 
     def __init__(
-        self, places: Places, spec: FeatureSpec, index: int, start: int, length: int
+        self, places: ByteOffsets, spec: FeatureSpec, index: int, start: int, length: int
     ) -> None:
         self._places, self._spec, self._index = places, spec, index
         self._at = places.frames + start * spec.frame_bytes
@@ -247,7 +247,9 @@ class ClipWriter:
             pwrite_all(self._file, data, offset)
 
 
-def read_row(file: int, places: Places, spec: FeatureSpec, index: int) -> dict[str, bytes] | None:
+def read_row(
+    file: int, places: ByteOffsets, spec: FeatureSpec, index: int
+) -> dict[str, bytes] | None:
     """The bytes of a clip's row of every table; None if the row's checksum does not hold."""
     data = {}
     for name in TABLES:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.runs.scores import whole_or_not
+from pipeline.runs.scores import atomic_write
 from pipeline.runtime.errors import StoreError
 
 # One epoch: its number, from 1, and what was measured.
@@ -29,7 +29,7 @@ def save(path: Path, model: Any, history: Sequence[Row]) -> None:
     arrays = {f"variable-{i:04}": v.numpy() for i, v in enumerate(_variables(model))}
     arrays["columns"] = np.array(list(history[0]), np.str_)
     arrays["history"] = np.array([list(row.values()) for row in history], np.float64)
-    with whole_or_not(path) as partial, open(partial, "wb") as file:
+    with atomic_write(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)
 
 

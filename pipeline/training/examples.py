@@ -39,13 +39,13 @@ def select(
         If there are fewer than two classes, no folds, or clips that the store lacks; all of it is
         listed. Clips that extract left out as bad, because it was allowed to, are only noted.
     """
-    wrong, notes = [], []
+    errors, notes = [], []
     if len(dataset.classes) < 2:
-        wrong.append(f"dataset.json has {len(dataset.classes)} class; needs two at least")
+        errors.append(f"dataset.json has {len(dataset.classes)} class; needs two at least")
     splits = ("curated", "noisy") if noisy else ("curated",)
     wanted = [x for x in labels if x.split in splits]
     if not any(x.split == "curated" for x in wanted):
-        wrong.append("labels.csv has no curated clips, so there are no folds to train on")
+        errors.append("labels.csv has no curated clips, so there are no folds to train on")
     if label_mode == "single":
         several = [x.clip_id for x in wanted if len(x.labels) > 1]
         wanted = [x for x in wanted if len(x.labels) == 1]
@@ -58,10 +58,10 @@ def select(
         notes.append(f"{len(left_out)} bad clips were left out of {store.path}: {listed(left_out)}")
     missing = [x.clip_id for x in wanted if x.clip_id not in store and x.clip_id not in bad]
     if missing:
-        wrong.append(f"{store.path} lacks {len(missing)} clips of labels.csv: {listed(missing)}. "
+        errors.append(f"{store.path} lacks {len(missing)} clips of labels.csv: {listed(missing)}. "
                      "Run extract again")
-    if wrong:
-        raise UsageError("\n".join(wrong))
+    if errors:
+        raise UsageError("\n".join(errors))
     return [x for x in wanted if x.clip_id in store], notes
 
 
@@ -113,7 +113,7 @@ def targets(examples: Sequence[Label], classes: Sequence[str]) -> NDArray[np.flo
     A class that no clip has keeps its column.
     """
     column = {name: i for i, name in enumerate(classes)}
-    made = np.zeros((len(examples), len(classes)), np.float32)
+    result = np.zeros((len(examples), len(classes)), np.float32)
     for row, x in enumerate(examples):
-        made[row, [column[label] for label in x.labels]] = 1
-    return made
+        result[row, [column[label] for label in x.labels]] = 1
+    return result

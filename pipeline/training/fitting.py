@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Session:
+class FoldData:
     """A fold's training under way.
 
     Attributes
@@ -74,9 +74,9 @@ class Session:
                 f"({len(self.validation)} crops), {place}")
 
 
-def open_session(
+def open_fold_data(
     task: FoldTask, store: Store, model: keras.Model, display: EpochDisplay
-) -> Session:
+) -> FoldData:
     """Get the fold's clips ready, in memory if they fit."""
     recipe, examples = task.recipe, (*task.training, *task.validation)
     source = open_source(
@@ -85,10 +85,10 @@ def open_session(
     )
     rows = np.arange(len(task.training), len(examples))
     validation = covering_crops(source.length, rows, source.n_frames)
-    return Session(task, model, source, targets(examples, task.classes), validation, display)
+    return FoldData(task, model, source, targets(examples, task.classes), validation, display)
 
 
-def run_epoch(session: Session, epoch: int) -> tuple[Row, Floats]:
+def run_epoch(session: FoldData, epoch: int) -> tuple[Row, Floats]:
     """Train an epoch, then score the validation clips.
 
     Returns
@@ -119,7 +119,7 @@ def run_epoch(session: Session, epoch: int) -> tuple[Row, Floats]:
     )
 
 
-def fit_epoch(session: Session, epoch: int) -> Row:
+def fit_epoch(session: FoldData, epoch: int) -> Row:
     """One pass over the training clips in random order, a random crop of each; the metrics."""
     recipe, source, model = session.task.recipe, session.source, session.model
     rng = np.random.default_rng([recipe.seed, session.task.fold, epoch])
@@ -145,7 +145,7 @@ def fit_epoch(session: Session, epoch: int) -> Row:
     return {name: float(values[-1]) for name, values in fitted.history.items()}
 
 
-def validate(session: Session) -> tuple[float, Floats]:
+def validate(session: FoldData) -> tuple[float, Floats]:
     """The validation loss, and the clips' scores [shape=(n_validation, n_classes)]."""
     crops, model = session.validation, session.model
     of_crops = crop_scores(model, session.source, crops, session.task.recipe.batch_size)

@@ -23,13 +23,13 @@ from pipeline.batching.crops import crop_frames
 from pipeline.runs import records as runs
 from pipeline.runs import scores
 from pipeline.runs.recipe import FoldTask, Recipe
-from pipeline.runs.scores import Scores, whole_or_not
+from pipeline.runs.scores import Scores, atomic_write
 from pipeline.runtime.errors import UsageError
 from pipeline.store.reader import Store, open_store
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training.checkpoint import Row
 from pipeline.training.epochs import EpochDisplay
-from pipeline.training.fitting import open_session, run_epoch
+from pipeline.training.fitting import open_fold_data, run_epoch
 
 # The column of the history that decides, and its sign: the larger the better.
 MONITORS = {"loss": ("val_loss", -1), "lwlrap": ("val_lwlrap", 1)}
@@ -52,13 +52,13 @@ def train_fold(task: FoldTask) -> int:
     store = open_store(task.store)
     model = make_model(task, store)
     history: list[Row] = []
-    if runs.can_go_on(folder, task.identity):
+    if runs.is_resumable(folder, task.identity):
         history = checkpoints.restore(folder / runs.CHECKPOINT, model)
         display.say(f"goes on after epoch {len(history)}")
     else:
         # RUNS/NAME is the parent of folds/K's parent.
         runs.begin_fold(folder.parent.parent, task.fold, task.identity)
-    session = open_session(task, store, model, display)
+    session = open_fold_data(task, store, model, display)
     display.say(session.summary)
     writers = {part: tf.summary.create_file_writer(str(folder / runs.LOGS / part))
                for part in ("train", "validation")}
@@ -131,7 +131,7 @@ def _save_model(path: Path, model: keras.Model) -> None:
 
 
 def _write_history(path: Path, history: Sequence[Row]) -> None:
-    with whole_or_not(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(history[0])
         writer.writerows([int(row["epoch"]), *list(row.values())[1:]] for row in history)

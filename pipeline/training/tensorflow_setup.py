@@ -96,5 +96,5 @@ def dataset(
     import tensorflow as tf
 
     signature = tuple(tf.TensorSpec((None, *shape), tf.float32) for shape in shapes)
-    made = tf.data.Dataset.from_generator(make, output_signature=signature)
-    return made.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(_PREFETCH)
+    result = tf.data.Dataset.from_generator(make, output_signature=signature)
+    return result.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(_PREFETCH)

@@ -39,7 +39,7 @@ def rows(path):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def result(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "data"
     demo.run(small(out))
     return out
@@ -61,44 +61,44 @@ def quick(monkeypatch):
 # The layout
 
 
-def test_tables_and_folders_are_those_of_the_competition(made):
-    assert sorted(p.name for p in made.iterdir()) == [
+def test_tables_and_folders_are_those_of_the_competition(result):
+    assert sorted(p.name for p in result.iterdir()) == [
         "demo.json", "sample_submission.csv", "test", "test_post_competition.csv",
         "train_curated", "train_curated.csv", "train_noisy", "train_noisy.csv"]
     names = []
     for table, folder, n in (("train_curated", "train_curated", 24),
                              ("train_noisy", "train_noisy", 12),
                              ("test_post_competition", "test", 12)):
-        listed = [row["fname"] for row in rows(made / f"{table}.csv")]
-        assert listed == sorted(p.name for p in (made / folder).iterdir())
+        listed = [row["fname"] for row in rows(result / f"{table}.csv")]
+        assert listed == sorted(p.name for p in (result / folder).iterdir())
         assert len(listed) == n
         assert all(re.fullmatch(r"[0-9a-f]{8}\.wav", name) for name in listed)
         names += listed
     assert len(set(names)) == len(names)
 
 
-def test_labels_are_classes_and_training_has_them_all(made):
+def test_labels_are_classes_and_training_has_them_all(result):
     for table in ("train_curated", "train_noisy", "test_post_competition"):
-        for row in rows(made / f"{table}.csv"):
+        for row in rows(result / f"{table}.csv"):
             labels = row["labels"].split(",")
             assert 1 <= len(labels) <= 2
             assert labels == sorted(set(labels))
             assert set(labels) <= set(SOUNDS)
-    curated = {c for row in rows(made / "train_curated.csv") for c in row["labels"].split(",")}
+    curated = {c for row in rows(result / "train_curated.csv") for c in row["labels"].split(",")}
     assert curated == set(SOUNDS)
 
 
-def test_the_sample_submission_is_zeros_for_the_test_clips(made):
-    submission, truth = rows(made / "sample_submission.csv"), rows(
-        made / "test_post_competition.csv")
+def test_the_sample_submission_is_zeros_for_the_test_clips(result):
+    submission, truth = rows(result / "sample_submission.csv"), rows(
+        result / "test_post_competition.csv")
     assert list(submission[0]) == ["fname", *sorted(SOUNDS)]
     assert [r["fname"] for r in submission] == [r["fname"] for r in truth]
     assert {value for r in submission for key, value in r.items() if key != "fname"} == {"0"}
     assert {r["usage"] for r in truth} == {"Public", "Private"}
 
 
-def test_clips_are_44100_hz_mono_pcm16_of_the_promised_length(made):
-    for path in made.rglob("*.wav"):
+def test_clips_are_44100_hz_mono_pcm16_of_the_promised_length(result):
+    for path in result.rglob("*.wav"):
         info = soundfile.info(path)
         assert (info.samplerate, info.channels, info.subtype) == (44_100, 1, "PCM_16")
         assert 0.3 * SR - 1 <= info.frames <= 12 * SR + 1
@@ -120,15 +120,15 @@ def test_shares_of_labels_lengths_and_usage(tmp_path, quick):
     assert all(behind is None for _, _, behind in curated + test)
     assert all(behind in SOUNDS for _, _, behind in noisy)
 
-    def wrong(asked, table):
+    def errors(asked, table):
         labels = [set(r["labels"].split(",")) for r in rows(tmp_path / "out" / f"{table}.csv")]
         given = [set(names) for names, _, _ in asked]
         for a, b in zip(labels, given, strict=True):
             assert a == b or not a & b
         return np.mean([a != b for a, b in zip(labels, given, strict=True)])
 
-    assert wrong(curated, "train_curated") == wrong(test, "test_post_competition") == 0
-    assert wrong(noisy, "train_noisy") == pytest.approx(0.5, abs=0.043)
+    assert errors(curated, "train_curated") == errors(test, "test_post_competition") == 0
+    assert errors(noisy, "train_noisy") == pytest.approx(0.5, abs=0.043)
     usage = [r["usage"] for r in rows(tmp_path / "out/test_post_competition.csv")]
     assert usage.count("Public") / 1200 == pytest.approx(0.3, abs=0.04)
 
@@ -136,15 +136,15 @@ def test_shares_of_labels_lengths_and_usage(tmp_path, quick):
 # The same settings, the same bytes
 
 
-def test_same_settings_same_bytes(made, tmp_path):
+def test_same_settings_same_bytes(result, tmp_path):
     demo.run(small(tmp_path / "again"))
-    assert digests(tmp_path / "again") == digests(made)
+    assert digests(tmp_path / "again") == digests(result)
 
 
-def test_another_seed_shares_no_clip(made, tmp_path):
+def test_another_seed_shares_no_clip(result, tmp_path):
     demo.run(small(tmp_path / "other", seed=1))
     wavs = [{h for name, h in digests(folder).items() if name.endswith(".wav")}
-            for folder in (made, tmp_path / "other")]
+            for folder in (result, tmp_path / "other")]
     assert len(wavs[0]) == len(wavs[1]) == 48
     assert not wavs[0] & wavs[1]
 
@@ -152,25 +152,25 @@ def test_another_seed_shares_no_clip(made, tmp_path):
 # What is there already
 
 
-def test_a_finished_demo_is_left_as_it_is(made, capsys):
-    before = {p: p.stat().st_mtime_ns for p in made.rglob("*")}
-    demo.run(small(made))
+def test_a_finished_demo_is_left_as_it_is(result, capsys):
+    before = {p: p.stat().st_mtime_ns for p in result.rglob("*")}
+    demo.run(small(result))
     assert "already holds this demo" in capsys.readouterr().out
-    assert {p: p.stat().st_mtime_ns for p in made.rglob("*")} == before
+    assert {p: p.stat().st_mtime_ns for p in result.rglob("*")} == before
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"curated": 25}, {"noisy": 0}, {"test": 13}])
-def test_a_demo_of_other_settings_is_refused(made, change):
-    before = digests(made)
+def test_a_demo_of_other_settings_is_refused(result, change):
+    before = digests(result)
     with pytest.raises(UsageError, match="made with other settings"):
-        demo.run(small(made, **change))
-    assert digests(made) == before
+        demo.run(small(result, **change))
+    assert digests(result) == before
 
 
-def test_a_demo_of_another_recipe_is_refused(made, monkeypatch):
+def test_a_demo_of_another_recipe_is_refused(result, monkeypatch):
     monkeypatch.setattr(synthesis, "RECIPE", synthesis.RECIPE + 1)
     with pytest.raises(UsageError, match="made with other settings"):
-        demo.run(small(made))
+        demo.run(small(result))
 
 
 def test_data_of_the_user_is_refused_and_not_touched(tmp_path, quick):
@@ -201,7 +201,7 @@ def test_an_empty_folder_and_missing_parents_are_no_obstacle(tmp_path, quick):
 
 
 def test_an_interrupted_run_leaves_nothing_final_and_the_next_one_starts_over(
-        made, tmp_path, monkeypatch):
+        result, tmp_path, monkeypatch):
     calls = []
 
     def scene(rng, names, seconds, *, behind=None):
@@ -218,7 +218,7 @@ def test_an_interrupted_run_leaves_nothing_final_and_the_next_one_starts_over(
     assert (tmp_path / "out.partial/train_curated.csv").exists()
     demo.run(small(tmp_path / "out"))
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
-    assert digests(tmp_path / "out") == digests(made)
+    assert digests(tmp_path / "out") == digests(result)
 
 
 def test_a_killed_run_leaves_nothing_final(tmp_path):

@@ -67,12 +67,12 @@ def test_weights_by_hand():
 def test_a_zero_everywhere_stays_zero_and_a_zero_somewhere_vetoes_nothing():
     one = np.array([[0.0, 0.0, 0.0, 0.5]])
     two = np.array([[0.0, 0.2, 0.8, 0.5]])
-    made = geometric_mean([one, two], [1, 1])[0]
-    assert made[0] == 0
-    np.testing.assert_allclose(made[1:], [np.sqrt(FLOOR * 0.2), np.sqrt(FLOOR * 0.8), 0.5])
-    assert made[1] < made[2]
+    result = geometric_mean([one, two], [1, 1])[0]
+    assert result[0] == 0
+    np.testing.assert_allclose(result[1:], [np.sqrt(FLOOR * 0.2), np.sqrt(FLOOR * 0.8), 0.5])
+    assert result[1] < result[2]
     # float32 holds these, so the order survives being stored.
-    assert 0 < np.float32(made[1]) < np.float32(made[2])
+    assert 0 < np.float32(result[1]) < np.float32(result[2])
 
 
 def test_one_class_has_a_rank():
@@ -91,21 +91,21 @@ def test_the_geometric_mean_is_scipys_where_nothing_is_zero(drawn):
 
 
 @given(stacks, st.sampled_from(sorted(MEANS)))
-def test_a_mean_is_finite_within_bounds_and_blind_to_the_order_of_members(drawn, how):
+def test_a_mean_is_finite_within_bounds_and_blind_to_the_order_of_members(drawn, method):
     members, weights = drawn[0].astype(np.float64), drawn[1]
-    made = MEANS[how](list(members), weights)
-    assert np.isfinite(made).all()
-    if how == "rank":
-        low, high = np.zeros_like(made), np.ones_like(made)
+    result = MEANS[method](list(members), weights)
+    assert np.isfinite(result).all()
+    if method == "rank":
+        low, high = np.zeros_like(result), np.ones_like(result)
     else:
         low, high = members.min(axis=0), members.max(axis=0)
     # Rounding of a logarithm down to -103, and back.
-    assert (made >= low * (1 - 1e-12)).all()
-    assert (made <= high * (1 + 1e-12)).all()
-    backwards = MEANS[how](list(members[::-1]), weights[::-1])
-    np.testing.assert_allclose(backwards, made, rtol=1e-10)
-    tripled = MEANS[how](list(members), [3 * w for w in weights])
-    np.testing.assert_allclose(tripled, made, rtol=1e-10)
+    assert (result >= low * (1 - 1e-12)).all()
+    assert (result <= high * (1 + 1e-12)).all()
+    backwards = MEANS[method](list(members[::-1]), weights[::-1])
+    np.testing.assert_allclose(backwards, result, rtol=1e-10)
+    tripled = MEANS[method](list(members), [3 * w for w in weights])
+    np.testing.assert_allclose(tripled, result, rtol=1e-10)
 
 
 @given(stacks)
@@ -131,9 +131,9 @@ def test_ranks_are_deaf_to_calibration(drawn):
 def test_combine_goes_by_names_not_by_position():
     one = of([0.1, 0.9], [0.5, 0.5])
     two = Scores(("b", "a"), ("Rain", "Bark"), np.array([[0.1, 0.2], [0.4, 0.8]], np.float32))
-    made = combine("arithmetic", [("one", one), ("two", two)], [1, 1], single=False)
-    assert (made.clip_ids, made.classes) == (("a", "b"), ("Bark", "Rain"))
-    np.testing.assert_allclose(made.values, [[0.45, 0.65], [0.35, 0.3]], rtol=1e-6)
+    result = combine("arithmetic", [("one", one), ("two", two)], [1, 1], single=False)
+    assert (result.clip_ids, result.classes) == (("a", "b"), ("Bark", "Rain"))
+    np.testing.assert_allclose(result.values, [[0.45, 0.65], [0.35, 0.3]], rtol=1e-6)
 
 
 def test_with_one_label_a_clip_a_geometric_mean_is_a_distribution_again():
@@ -154,8 +154,8 @@ def test_scores_below_zero_have_no_geometric_mean():
 
 def test_a_run_weighs_the_same_however_many_folds_it_has():
     many, one = [of([0.2]), of([0.4]), of([0.3])], [of([0.9])]
-    made = combine_tests("arithmetic", [("many", many), ("one", one)], [1, 2], single=False)
-    np.testing.assert_allclose(made.values, [[(0.3 + 2 * 0.9) / 3]], rtol=1e-6)
+    result = combine_tests("arithmetic", [("many", many), ("one", one)], [1, 2], single=False)
+    np.testing.assert_allclose(result.values, [[(0.3 + 2 * 0.9) / 3]], rtol=1e-6)
     assert mean_over_folds("one", one, single=False) is one[0]
     three = mean_over_folds("many", many, single=False)
     np.testing.assert_allclose(three.values, [[0.024 ** (1 / 3)]], rtol=1e-6)
@@ -199,41 +199,41 @@ def facts(folder, **changed):
     (folder / "run.json").write_text(json.dumps(content))
 
 
-def settings(root, *runs, how="geometric", weights=(), name="ensemble"):
-    return ensemble.Settings(folder=root / "runs", runs=runs or ("good", "fair"), name=name,
-                             how=how, weights=weights, data=root / "prepared", seed=0)
+def settings(root, *runs, method="geometric", weights=(), name="ensemble"):
+    return ensemble.Settings(runs_dir=root / "runs", runs=runs or ("good", "fair"), name=name,
+                             method=method, weights=weights, data=root / "prepared", seed=0)
 
 
 def command(root, *flags):
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.ensemble", "--folder", root / "runs",
+        [sys.executable, "-m", "pipeline.ensemble", "--runs-dir", root / "runs",
          "--data", root / "prepared", *flags],
         cwd=ROOT, capture_output=True, text=True,
     )
 
 
-@pytest.mark.parametrize("how", ["geometric", "stack"])
-def test_the_command_makes_a_run_and_says_what_it_is_worth(made_up, how):
-    done = command(made_up, "--runs", "good", "fair", "--how", how, "--name", "both")
+@pytest.mark.parametrize("method", ["geometric", "stack"])
+def test_the_command_makes_a_run_and_says_what_it_is_worth(made_up, method):
+    done = command(made_up, "--runs", "good", "fair", "--method", method, "--name", "both")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"lwlrap of 60 clips\n  good +[01]\.\d{4}\n  fair +[01]\.\d{4}\n"
                      r"  \(plain geometric mean\) +[01]\.\d{4}\n  both +[01]\.\d{4}\n", done.stdout)
-    rival = "good alone" if how == "geometric" else "the plain geometric mean"
-    assert re.search(rf"both \({how}\) over {rival}: [+-]0\.\d{{4}} \(95 % interval", done.stdout)
+    rival = "good alone" if method == "geometric" else "the plain geometric mean"
+    assert re.search(rf"both \({method}\) over {rival}: [+-]0\.\d{{4}} \(95 % interval", done.stdout)
     oof, tests = load_run(made_up / "runs", "both")
     assert oof.values.shape == (N_CURATED, len(CLASSES))
     assert [t.values.shape for t in tests] == [(N_TEST, len(CLASSES))]
-    made = json.loads((made_up / "runs" / "both" / "run.json").read_text())
-    assert made["kind"] == "ensemble"
-    assert (made["how"], made["members"], made["classes"]) == (how, ["good", "fair"],
+    result = json.loads((made_up / "runs" / "both" / "run.json").read_text())
+    assert result["kind"] == "ensemble"
+    assert (result["method"], result["members"], result["classes"]) == (method, ["good", "fair"],
                                                                list(CLASSES))
 
 
-@pytest.mark.parametrize("how", ["geometric", "arithmetic", "rank", "stack"])
-def test_the_same_runs_give_the_same_bytes(made_up, how):
+@pytest.mark.parametrize("method", ["geometric", "arithmetic", "rank", "stack"])
+def test_the_same_runs_give_the_same_bytes(made_up, method):
     kept = []
     for name in ("one", "one", "two"):
-        ensemble.run(settings(made_up, how=how, name=name))
+        ensemble.run(settings(made_up, method=method, name=name))
         kept.append({p.name: p.read_bytes() for p in (made_up / "runs" / name).iterdir()})
     assert kept[0] == kept[1] == kept[2]
     assert set(kept[0]) == {"run.json", "oof.npz", "test.npz"}
@@ -241,7 +241,7 @@ def test_the_same_runs_give_the_same_bytes(made_up, how):
 
 def test_out_of_fold_and_test_follow_the_same_rule(made_up):
     runs = made_up / "runs"
-    ensemble.run(settings(made_up, how="arithmetic", weights=(3.0, 1.0)))
+    ensemble.run(settings(made_up, method="arithmetic", weights=(3.0, 1.0)))
     oof, (test,) = load_run(runs, "ensemble")
     by_run = [load_run(runs, name) for name in ("good", "fair")]
     good, fair = (dict(zip(o.clip_ids, o.values, strict=True)) for o, _ in by_run)
@@ -252,9 +252,9 @@ def test_out_of_fold_and_test_follow_the_same_rule(made_up):
 
 
 def test_an_ensemble_can_be_a_member_a_stacked_one_by_rank(made_up, capsys):
-    ensemble.run(settings(made_up, how="stack", name="stacked"))
+    ensemble.run(settings(made_up, method="stack", name="stacked"))
     assert (load(made_up / "runs/stacked/oof.npz", made_by="").values < 0).any()
-    ensemble.run(settings(made_up, "stacked", "good", how="rank", name="nested"))
+    ensemble.run(settings(made_up, "stacked", "good", method="rank", name="nested"))
     assert "plain rank mean" in capsys.readouterr().out
     with pytest.raises(UsageError, match="no geometric mean: stacked"):
         ensemble.run(settings(made_up, "stacked", "good"))
@@ -279,7 +279,7 @@ def test_everything_wrong_with_the_flags_is_listed(made_up):
 
 
 @pytest.mark.parametrize(("changed", "message"), [
-    ({"how": "stack", "weights": (1.0, 1.0)}, "finds its own weights"),
+    ({"method": "stack", "weights": (1.0, 1.0)}, "finds its own weights"),
     ({"weights": (0.0, 0.0)}, "all 0, or infinite"),
     ({"weights": (np.inf, 1.0)}, "all 0, or infinite"),
     ({"name": "good"}, "is one of the runs"),
@@ -294,7 +294,7 @@ def test_settings_that_cannot_be(made_up, changed, message):
 
 
 def test_no_runs(made_up):
-    empty = ensemble.Settings(folder=made_up / "runs", runs=(), name="e", how="rank", weights=(),
+    empty = ensemble.Settings(runs_dir=made_up / "runs", runs=(), name="e", method="rank", weights=(),
                               data=made_up / "prepared", seed=0)
     with pytest.raises(UsageError, match="no runs to combine"):
         ensemble.run(empty)
@@ -332,7 +332,7 @@ def test_labels_that_changed_since(made_up):
 def test_the_printed_lwlrap_is_that_of_the_scores(made_up, capsys):
     from pipeline.dataset.tables import read_labels
 
-    ensemble.run(settings(made_up, how="stack"))
+    ensemble.run(settings(made_up, method="stack"))
     labels = {x.clip_id: x.labels for x in read_labels(made_up / "prepared")}
     oof = load(made_up / "runs/ensemble/oof.npz", made_by="")
     truth = [[c in labels[clip] for c in CLASSES] for clip in oof.clip_ids]

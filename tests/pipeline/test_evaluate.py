@@ -70,9 +70,9 @@ def made_up(tmp_path):
 
 
 def settings(root, out="reports", **changed):
-    made = evaluate.Settings(folder=root / "runs", runs=("mfcc",), data=root / "prepared",
+    result = evaluate.Settings(runs_dir=root / "runs", runs=("mfcc",), data=root / "prepared",
                              out=root / out, seed=0, resamples=50)
-    return dataclasses.replace(made, **changed)
+    return dataclasses.replace(result, **changed)
 
 
 def rows(path):
@@ -139,11 +139,11 @@ def test_a_result_is_what_metrics_say():
 
 def test_a_paired_gain_by_hand():
     truth = np.eye(2, dtype=bool)[[0, 1, 0, 1]]
-    right, wrong = truth.astype(float), 1 - truth.astype(float)
-    assert evaluation.paired_gain(truth, right, wrong, seed=0, resamples=9) == (0.5, 0.5, 0.5)
-    assert evaluation.paired_gain(truth, wrong, wrong, seed=0, resamples=9) == (0, 0, 0)
-    gain, low, high = evaluation.paired_gain(truth, np.where([[1], [0], [1], [0]], right, wrong),
-                                             wrong, seed=0, resamples=99)
+    right, errors = truth.astype(float), 1 - truth.astype(float)
+    assert evaluation.paired_gain(truth, right, errors, seed=0, resamples=9) == (0.5, 0.5, 0.5)
+    assert evaluation.paired_gain(truth, errors, errors, seed=0, resamples=9) == (0, 0, 0)
+    gain, low, high = evaluation.paired_gain(truth, np.where([[1], [0], [1], [0]], right, errors),
+                                             errors, seed=0, resamples=99)
     assert low < gain == 0.25 < high
 
 
@@ -152,18 +152,19 @@ def test_a_paired_gain_by_hand():
 
 def test_the_command_writes_metrics_and_says_them(made_up):
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.evaluate", "--folder", made_up / "runs", "--runs", "mfcc",
+        [sys.executable, "-m", "pipeline.evaluate",
+         "--runs-dir", made_up / "runs", "--runs", "mfcc",
          "--data", made_up / "prepared", "--out", made_up / "reports", "--resamples", "50"],
         cwd=ROOT, capture_output=True, text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    made = json.loads((made_up / "reports" / "metrics.json").read_text())
-    assert {k: v["clips"] for k, v in made["mfcc"].items()} == {
+    result = json.loads((made_up / "reports" / "metrics.json").read_text())
+    assert {k: v["clips"] for k, v in result["mfcc"].items()} == {
         "oof": 40, "test": 20, "public": 10, "private": 10
     }
-    assert set(made["mfcc"]["oof"]) == {"clips", "lwlrap", "lwlrap_low", "lwlrap_high",
+    assert set(result["mfcc"]["oof"]) == {"clips", "lwlrap", "lwlrap_low", "lwlrap_high",
                                         "mean_average_precision"}
-    for kind in made["mfcc"].values():
+    for kind in result["mfcc"].values():
         assert f"{kind['clips']:5}  {kind['lwlrap']:.4f}" in done.stdout
     assert "MAP@3" not in done.stdout
     written = sorted(p.relative_to(made_up / "reports").as_posix()
@@ -223,18 +224,18 @@ def test_test_scores_are_the_geometric_mean_of_the_folds(made_up):
     folds = [load(made_up / f"runs/mfcc/test/{k}.npz", made_by="") for k in range(FOLDS)]
     mean = np.sqrt(folds[0].values.astype(float) * folds[1].values)[:20]
     truth = np.eye(4, dtype=bool)[[k % 3 for k in range(20)]]
-    made = json.loads((made_up / "reports" / "metrics.json").read_text())["mfcc"]
-    assert made["test"]["lwlrap"] == pytest.approx(metrics.lwlrap(truth, mean), abs=1e-6)
+    result = json.loads((made_up / "reports" / "metrics.json").read_text())["mfcc"]
+    assert result["test"]["lwlrap"] == pytest.approx(metrics.lwlrap(truth, mean), abs=1e-6)
     public = metrics.lwlrap(truth[:10], mean[:10])
-    assert made["public"]["lwlrap"] == pytest.approx(public, abs=1e-6)
+    assert result["public"]["lwlrap"] == pytest.approx(public, abs=1e-6)
 
 
 def test_with_one_label_a_clip_there_are_map_at_3_and_accuracy(tmp_path, capsys):
     make(tmp_path, label_mode="single")
     evaluate.run(settings(tmp_path))
-    made = json.loads((tmp_path / "reports" / "metrics.json").read_text())["mfcc"]
-    assert {"map_at_3", "accuracy"} <= set(made["oof"])
-    assert made["oof"]["accuracy"] <= made["oof"]["map_at_3"] <= 1
+    result = json.loads((tmp_path / "reports" / "metrics.json").read_text())["mfcc"]
+    assert {"map_at_3", "accuracy"} <= set(result["oof"])
+    assert result["oof"]["accuracy"] <= result["oof"]["map_at_3"] <= 1
     assert "MAP@3" in capsys.readouterr().out
     assert len(rows(tmp_path / "reports" / "confusion" / "mfcc-oof.csv")) == N_CURATED
 
@@ -243,10 +244,10 @@ def test_curves_are_means_over_the_folds_that_still_train(made_up):
     short = HISTORY.replace("1.0,2.0", "3.0,4.0").rsplit("1,0.5", 1)[0]
     (made_up / "runs/mfcc/folds/1/history.csv").write_text(short)
     evaluate.run(settings(made_up))
-    made = pd.read_csv(made_up / "reports" / "curves" / "mfcc.csv")
-    assert list(made) == ["epoch", "folds", "loss", "val_loss", "lwlrap", "val_lwlrap"]
+    result = pd.read_csv(made_up / "reports" / "curves" / "mfcc.csv")
+    assert list(result) == ["epoch", "folds", "loss", "val_loss", "lwlrap", "val_lwlrap"]
     expected = [[0, 2, 2, 3, 0.1, 0.2], [1, 1, 0.5, 1.5, 0.3, 0.4]]
-    np.testing.assert_allclose(made.to_numpy(), expected)
+    np.testing.assert_allclose(result.to_numpy(), expected)
 
 
 @pytest.mark.parametrize(("content", "error", "message"), [

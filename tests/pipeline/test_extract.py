@@ -224,7 +224,7 @@ def test_some_first_and_then_all_is_all(data, reference, extract, stores_of, tmp
     assert extract(data, out, "--limit", 5).extracted == 5
     assert len(open_store(out / "mfcc.h5")) == 5
     ended = extract(data, out)
-    assert (ended.extracted, ended.taken_over) == (N - 5, 5)
+    assert (ended.extracted, ended.reused) == (N - 5, 5)
     assert stores_of(out) == reference
 
 
@@ -232,13 +232,13 @@ def test_clips_that_come_and_go_leave_no_trace(small, out, extract, stores_of, t
     before = stores_of(out)
     small.write("0002b.wav", tone(0.1, seed=77))
     ended = extract(small.prepare(), out)
-    assert (ended.extracted, ended.taken_over, decoded) == (1, 6, ["0002b.wav"])
+    assert (ended.extracted, ended.reused, decoded) == (1, 6, ["0002b.wav"])
     assert extract(small, small.root / "scratch").extracted == 7
     assert stores_of(out) == stores_of(small.root / "scratch")
     (small.audio / "0002b.wav").unlink()
     decoded.clear()
     ended = extract(small.prepare(), out)
-    assert (ended.code, ended.extracted, ended.taken_over, decoded) == (0, 0, 6, [])
+    assert (ended.code, ended.extracted, ended.reused, decoded) == (0, 0, 6, [])
     assert stores_of(out) == before
 
 
@@ -248,7 +248,7 @@ def test_a_changed_clip_alone_is_extracted_again(small, out, extract, stores_of,
     content[-100] ^= 255
     path.write_bytes(content)
     ended = extract(small, out)
-    assert (ended.extracted, ended.taken_over, decoded) == (1, 5, ["0003.wav"])
+    assert (ended.extracted, ended.reused, decoded) == (1, 5, ["0003.wav"])
     assert extract(small, small.root / "scratch").extracted == 6
     assert stores_of(out) == stores_of(small.root / "scratch")
 
@@ -258,7 +258,7 @@ def test_a_clip_of_another_length_alone_is_extracted_again(
 ):
     small.write("0003.wav", tone(0.5, seed=33))
     ended = extract(small.prepare(), out)
-    assert (ended.extracted, ended.taken_over, decoded) == (1, 5, ["0003.wav"])
+    assert (ended.extracted, ended.reused, decoded) == (1, 5, ["0003.wav"])
     extract(small, small.root / "scratch")
     assert stores_of(out) == stores_of(small.root / "scratch")
 
@@ -266,7 +266,7 @@ def test_a_clip_of_another_length_alone_is_extracted_again(
 def test_a_clip_under_a_new_name_is_a_new_clip(small, out, extract, stores_of):
     (small.audio / "0003.wav").rename(small.audio / "9.wav")
     ended = extract(small.prepare(), out)
-    assert (ended.extracted, ended.taken_over) == (1, 5)
+    assert (ended.extracted, ended.reused) == (1, 5)
     extract(small, small.root / "scratch")
     assert stores_of(out) == stores_of(small.root / "scratch")
 
@@ -348,7 +348,7 @@ def test_what_workers_need_is_started_first_and_ended_before_the_sealing(
 ):
     order = []
     for place, name in (
-        (parallel, "start_ahead"), (extraction, "end_workers"), (filling.Filling, "seal")
+        (parallel, "start_ahead"), (extraction, "end_workers"), (filling.PartialStore, "seal")
     ):
         real = getattr(place, name)
         monkeypatch.setattr(
@@ -371,11 +371,11 @@ def test_one_feature_leaves_the_others_alone(small, out, extract, tone):
     small.write("new.wav", tone(0.1))
     ended = extract(small.prepare(), out, "--features", "mfcc")
     after = states(out)
-    assert (ended.extracted, ended.taken_over) == (1, 6)
+    assert (ended.extracted, ended.reused) == (1, 6)
     assert {p for p in after if after[p] != before[p]} == {"mfcc.h5"}
     ended = extract(small, out, "--features", "mfcc", "logmel")
     assert "mfcc.h5: up to date" in ended.out
-    assert (ended.extracted, ended.taken_over) == (1, 6)
+    assert (ended.extracted, ended.reused) == (1, 6)
 
 
 def test_a_damaged_store_is_made_anew(small, out, extract, stores_of):
@@ -396,7 +396,7 @@ def test_damaged_clips_are_not_taken_over(small, out, extract, stores_of, tone, 
     small.write("new.wav", tone(0.1))
     ended = extract(small.prepare(), out)
     assert sorted(decoded) == ["0002.wav", "new.wav"]
-    assert (ended.extracted, ended.taken_over) == (2, 5)
+    assert (ended.extracted, ended.reused) == (2, 5)
     extract(small, small.root / "scratch")
     assert stores_of(out) == stores_of(small.root / "scratch")
 

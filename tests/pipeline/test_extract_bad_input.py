@@ -9,7 +9,7 @@ import soundfile
 from pipeline.audio.decode import Header
 from pipeline.extraction import worker
 from pipeline.runtime.problems import REASONS
-from pipeline.store.partial import Filling
+from pipeline.store.partial import PartialStore
 from pipeline.store.reader import open_store
 
 GOOD = [f"{i:04d}.wav" for i in range(4)]
@@ -196,7 +196,7 @@ def test_a_clip_that_went_bad_after_prepare(
 
     # Left out on request: the same as if it had never been there, but for the note of it.
     ended = extract(spoilt, out, "--allow-failures", 1)
-    assert (ended.code, ended.taken_over) == (0, 3)
+    assert (ended.code, ended.reused) == (0, 3)
     assert leftovers_in(out) == []
     store = open_store(out / "mfcc.h5")
     assert list(store.verify()) == []
@@ -216,7 +216,7 @@ def test_a_clip_that_went_bad_after_prepare(
     kept.unlink(missing_ok=True)
     kept.write_bytes(original)
     ended = extract(spoilt, out)
-    assert (ended.code, ended.extracted, ended.taken_over) == (0, 1, 3)
+    assert (ended.code, ended.extracted, ended.reused) == (0, 1, 3)
     assert extract(spoilt, spoilt.root / "scratch").code == 0
     assert stores_of(out) == stores_of(spoilt.root / "scratch")
     assert problems(out) == {}
@@ -246,7 +246,7 @@ def test_all_bad_clips_are_listed_in_one_run(spoilt, run_stage, tmp_path, stores
     assert f"{len(kinds)} bad clips, {len(kinds) - 1} allowed" in ended.err
     ended = run_stage("extract", "--data", spoilt.prepared, "--out", "s", "--jobs", 2,
                       "--allow-failures", len(kinds))
-    assert (ended.code, ended.extracted, ended.taken_over) == (0, 0, 4)
+    assert (ended.code, ended.extracted, ended.reused) == (0, 0, 4)
     assert len(open_store(tmp_path / "s" / "mfcc.h5").contents.excluded) == len(kinds)
 
 
@@ -265,7 +265,7 @@ def test_a_raw_folder_lists_its_bad_clips_in_the_same_run(
     assert stores_of(tmp_path / "s") == {}
     flags = ("--data", spoilt.root, "--out", "s", "--jobs", 1, "--allow-failures", 3)
     ended = run_stage("extract", *flags)
-    assert (ended.code, ended.taken_over) == (0, 1)
+    assert (ended.code, ended.reused) == (0, 1)
     assert leftovers_in(tmp_path / "s") == []
     assert run_stage("extract", *flags).nothing_to_do
 
@@ -322,12 +322,12 @@ def test_leaving_out_does_not_depend_on_the_way_there(spoilt, extract, stores_of
     AFTER_PREPARE["NaN"][0](spoilt.audio / "0001.wav")
     AFTER_PREPARE["missing"][0](spoilt.audio / "0003.wav")
     assert extract(spoilt, spoilt.root / "refused first").code == 3
-    made = []
+    result = []
     for name in ("at once", "refused first", "good first"):
         ended = extract(spoilt, spoilt.root / name, "--allow-failures", 5)
         assert ended.code == 0
-        made.append(stores_of(spoilt.root / name))
-    assert made[0] == made[1] == made[2]
+        result.append(stores_of(spoilt.root / name))
+    assert result[0] == result[1] == result[2]
     assert [e.clip_id for e in open_store(spoilt.root / "at once" / "mfcc.h5").contents.excluded
             ] == ["0001.wav", "0003.wav"]
 
@@ -349,7 +349,7 @@ def test_a_refused_run_keeps_what_it_decoded(spoilt, extract, monkeypatch):
     monkeypatch.setattr(worker, "opened", lambda path: pytest.fail(f"{path} was decoded"))
     (spoilt.audio / "0001.wav").unlink()
     ended = extract(spoilt.prepare(), spoilt.root / "s")
-    assert (ended.code, ended.extracted, ended.taken_over) == (0, 0, 3)
+    assert (ended.code, ended.extracted, ended.reused) == (0, 0, 3)
 
 
 @pytest.mark.parametrize("claimed", [
@@ -397,7 +397,7 @@ def test_a_pipe_among_remembered_files_is_not_opened(spoilt, extract):
 
 def test_nothing_incomplete_is_ever_sealed(spoilt, extract, monkeypatch):
     """Not even where the reporting of a clip is lost."""
-    monkeypatch.setattr(Filling, "record", lambda self, finished: None)
+    monkeypatch.setattr(PartialStore, "record", lambda self, finished: None)
     ended = extract(spoilt, spoilt.root / "s")
     assert ended.code == 4
     assert "4 clips are missing" in ended.err

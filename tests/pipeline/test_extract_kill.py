@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from pipeline.extraction import worker
-from pipeline.store.partial import Filling, read_journal
+from pipeline.store.partial import PartialStore, read_journal
 from pipeline.store.reader import open_store
 
 # Four tasks of 64 clips at most, so that the journals grow while a run goes on.
@@ -155,7 +155,7 @@ def test_what_is_in_the_journal_is_not_decoded_again(
     assert stores_of(tmp_path / "s") == {}
     ended = finish()
     assert n > 0
-    assert (ended.taken_over, ended.extracted) == (n, N - n)
+    assert (ended.reused, ended.extracted) == (n, N - n)
     assert stores_of(tmp_path / "s") == reference
     assert leftovers_in(tmp_path / "s") == []
 
@@ -167,7 +167,7 @@ class Killed(BaseException):
 @pytest.fixture
 def killed(data, extract, tmp_path, monkeypatch):
     """What a run leaves that ends in the middle of its journals; the clips it has in all three."""
-    real, n = Filling.record, 0
+    real, n = PartialStore.record, 0
 
     def record(self, finished):
         nonlocal n
@@ -177,7 +177,7 @@ def killed(data, extract, tmp_path, monkeypatch):
         real(self, finished)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Filling, "record", record)
+        patch.setattr(PartialStore, "record", record)
         with pytest.raises(Killed):
             extract(data, tmp_path / "s")
     assert lines(tmp_path / "s") == 66
@@ -188,7 +188,7 @@ def test_a_run_may_end_between_two_seals(
     data, extract, finish, reference, stores_of, tmp_path, monkeypatch, leftovers_in
 ):
     """One store has its name, the others have not, and the memory of the sources is not written."""
-    real = Filling.seal
+    real = PartialStore.seal
 
     def seal(self):
         if self.spec.feature != "waveform":
@@ -196,13 +196,13 @@ def test_a_run_may_end_between_two_seals(
         return real(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Filling, "seal", seal)
+        patch.setattr(PartialStore, "seal", seal)
         with pytest.raises(Killed):
             extract(data, tmp_path / "s")
     assert stores_of(tmp_path / "s") == {"waveform.h5": reference["waveform.h5"]}
     monkeypatch.setattr(worker, "opened", lambda path: pytest.fail(f"{path} was decoded"))
     ended = finish()
-    assert (ended.code, ended.extracted, ended.taken_over) == (0, 0, N)
+    assert (ended.code, ended.extracted, ended.reused) == (0, 0, N)
     assert stores_of(tmp_path / "s") == reference
     assert leftovers_in(tmp_path / "s") == []
 
@@ -217,14 +217,14 @@ def test_bytes_that_were_lost_are_made_again(killed, finish, reference, stores_o
         os.pwrite(file.fileno(), bytes(store.spec.frame_bytes), at)
         os.pwrite(file.fileno(), bytes(64), store.places.tables["digest"] + 64 * rows[1])
     ended = finish()
-    assert (ended.taken_over, ended.extracted) == (killed - 2, N - killed + 2)
+    assert (ended.reused, ended.extracted) == (killed - 2, N - killed + 2)
     assert stores_of(tmp_path / "s") == reference
 
 
 def test_a_torn_journal_costs_a_clip(killed, finish, reference, stores_of, tmp_path):
     [journal] = (tmp_path / "s").glob(".logmel-*.journal")
     journal.write_bytes(journal.read_bytes()[:-20])
-    assert finish().taken_over == killed - 1
+    assert finish().reused == killed - 1
     assert stores_of(tmp_path / "s") == reference
 
 
@@ -237,7 +237,7 @@ def test_a_clip_that_changed_meanwhile_is_extracted_anew(
     soundfile.write(path, -soundfile.read(path)[0], 44100, subtype="PCM_16")
     try:
         ended = finish()
-        assert (ended.code, ended.taken_over) == (0, killed - 1)
+        assert (ended.code, ended.reused) == (0, killed - 1)
         assert extract(data, tmp_path / "scratch").code == 0
         assert stores_of(tmp_path / "s") == stores_of(tmp_path / "scratch") != reference
     finally:
@@ -246,7 +246,7 @@ def test_a_clip_that_changed_meanwhile_is_extracted_anew(
 
 def test_clips_that_come_and_go_meanwhile(killed, data, extract, tmp_path, stores_of):
     """Another layout: the clips are copied out of the partial files."""
-    assert extract(data, tmp_path / "s", "--limit", 150).taken_over >= killed - 50
+    assert extract(data, tmp_path / "s", "--limit", 150).reused >= killed - 50
     assert extract(data, tmp_path / "t", "--limit", 150).code == 0
     assert stores_of(tmp_path / "s") == stores_of(tmp_path / "t")
 
@@ -254,7 +254,7 @@ def test_clips_that_come_and_go_meanwhile(killed, data, extract, tmp_path, store
 def test_another_setting_does_not_resume(killed, data, extract, tmp_path, stores_of, leftovers_in):
     flags = ("--n-mels", 40, "--sr", 22050)
     ended = extract(data, tmp_path / "s", *flags)
-    assert (ended.extracted, ended.taken_over) == (N, 0)
+    assert (ended.extracted, ended.reused) == (N, 0)
     assert extract(data, tmp_path / "t", *flags).code == 0
     assert stores_of(tmp_path / "s") == stores_of(tmp_path / "t")
     assert leftovers_in(tmp_path / "s") == []
@@ -262,7 +262,7 @@ def test_another_setting_does_not_resume(killed, data, extract, tmp_path, stores
 
 def test_force_does_not_resume(killed, data, extract, tmp_path, stores_of, reference):
     ended = extract(data, tmp_path / "s", "--force")
-    assert (ended.extracted, ended.taken_over) == (N, 0)
+    assert (ended.extracted, ended.reused) == (N, 0)
     assert stores_of(tmp_path / "s") == reference
 
 
@@ -287,7 +287,7 @@ def test_a_stopped_run_says_so_and_leaves_nothing_running(
     wait_for(lambda: group_is_gone(process), "the workers to end")
     assert stores_of(tmp_path / "s") == {}
     ended = finish()
-    assert ended.taken_over > 0
+    assert ended.reused > 0
     assert stores_of(tmp_path / "s") == reference
 
 
@@ -303,7 +303,7 @@ def test_a_killed_worker_is_one_clear_line(start, finish, reference, stores_of, 
     assert "fewer --jobs" in err
     wait_for(lambda: group_is_gone(process), "the other workers to end")
     assert stores_of(tmp_path / "s") == {}
-    assert finish().taken_over > 0
+    assert finish().reused > 0
     assert stores_of(tmp_path / "s") == reference
 
 

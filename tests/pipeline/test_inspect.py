@@ -167,12 +167,12 @@ def test_a_clip_is_drawn(stores, call_stage, tmp_path, feature, name):
 
 
 def test_frames_that_differ_are_drawn_differently(stores, call_stage, tmp_path):
-    made = []
+    result = []
     for name in ("a.wav", "b.wav"):
         path = tmp_path / f"{name}.png"
         call_stage("inspect", stores / "logmel.h5", "--clip", name, "--plot", path)
-        made.append(matplotlib.image.imread(path))
-    assert np.abs(made[0] - made[1]).mean() > 0.01
+        result.append(matplotlib.image.imread(path))
+    assert np.abs(result[0] - result[1]).mean() > 0.01
 
 
 @pytest.mark.parametrize(("flags", "said"), [

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from features.signal.frame_moments import moments_of
+from features.signal.moments import moments_of
 from pipeline.batching.batches import open_source
 from pipeline.batching.crops import Crops, covering_crops
 from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
 from pipeline.runs.scores import load, load_run
-from pipeline.store.partial import Filling, Finished
+from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
 from pipeline.store.schema import ClipWriter, Contents, FeatureSpec
 from pipeline.training.prediction import mean_by_clip
@@ -29,12 +29,12 @@ TRAIN = ("--features", "logmel", "--run", "tiny", "--model", "dummy2d", "--secon
 
 def make_store(folder, spec, arrays):
     folder.mkdir(parents=True, exist_ok=True)
-    filling = Filling(folder, spec, Contents(tuple(arrays), tuple(map(len, arrays.values()))))
+    filling = PartialStore(folder, spec, Contents(tuple(arrays), tuple(map(len, arrays.values()))))
     for i, a in enumerate(arrays.values()):
         with ClipWriter(filling.places, spec, i, filling.start(i), len(a)) as writer:
             writer.write(a)
             writer.finish("0" * 64, (0, len(a)), moments_of(a, spec.scale))
-        filling.record(Finished(i, 0, 0, "0" * 64))
+        filling.record(JournalEntry(i, 0, 0, "0" * 64))
     return open_store(filling.seal())
 
 
@@ -60,7 +60,7 @@ def trained(tmp_path_factory, call_stage):
 
 
 def where(root):
-    return ("--data", root / "prepared", "--stores", root / "stores", "--folder", root / "runs")
+    return ("--data", root / "prepared", "--stores", root / "stores", "--runs-dir", root / "runs")
 
 
 @pytest.fixture
@@ -144,10 +144,10 @@ def test_what_is_no_run(root, predict, call_stage):
     assert ended.code == 2
     assert "did you mean tiny?" in ended.err
     path = root / "runs" / "tiny" / "run.json"
-    made = json.loads(path.read_text())
-    path.write_text(json.dumps({**made, "fingerprint": "0"}))
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps({**result, "fingerprint": "0"}))
     assert predict().code == 4
-    path.write_text(json.dumps({**made, "kind": "ensemble", "members": ["a", "b"]}))
+    path.write_text(json.dumps({**result, "kind": "ensemble", "members": ["a", "b"]}))
     ended = predict()
     assert ended.code == 2
     assert "name one of its members: a, b" in ended.err

@@ -69,24 +69,25 @@ def run(*flags, cwd):
 
 
 def test_library(data):
-    made = prepare(data)
-    assert made.dataset == clips.Dataset(data, "fsdkaggle2019", ("Purr", "Bark", "Meow"), "multi")
-    assert [c.clip_id for c in made.clips] == sorted(
+    result = prepare(data)
+    assert result.dataset == clips.Dataset(data, "fsdkaggle2019", ("Purr", "Bark", "Meow"), "multi")
+    assert [c.clip_id for c in result.clips] == sorted(
         [f"c{i}.wav" for i in range(10)] + ["n0.wav", "n1.wav", "n2.wav", "t0.wav", "t1.wav"])
-    assert made.clips[0] == Clip("c0.wav", "train_curated/c0.wav", "WAV", "PCM_16", 44_100, 1, 441)
-    assert [x.clip_id for x in made.labels] == [c.clip_id for c in made.clips]
-    assert made.labels[-2] == Label("t0.wav", ("Bark", "Meow"), "test", None, "Public")
-    folds = {x.split: {y.fold for y in made.labels if y.split == x.split} for x in made.labels}
+    assert result.clips[0] == Clip(
+        "c0.wav", "train_curated/c0.wav", "WAV", "PCM_16", 44_100, 1, 441)
+    assert [x.clip_id for x in result.labels] == [c.clip_id for c in result.clips]
+    assert result.labels[-2] == Label("t0.wav", ("Bark", "Meow"), "test", None, "Public")
+    folds = {x.split: {y.fold for y in result.labels if y.split == x.split} for x in result.labels}
     assert folds == {"curated": {0, 1}, "noisy": {None}, "test": {None}}
-    assert made.problems == []
-    assert made.notes == ["classes with fewer curated clips than folds: Purr: 1"]
+    assert result.problems == []
+    assert result.notes == ["classes with fewer curated clips than folds: Purr: 1"]
 
 
 def test_written_and_read(data, tmp_path):
-    made = prepare(data)
-    preparation.write(made, tmp_path / "a" / "out")
-    assert clips.read_clips(tmp_path / "a" / "out") == (made.dataset, made.clips)
-    assert clips.read_labels(tmp_path / "a" / "out") == made.labels
+    result = prepare(data)
+    preparation.write(result, tmp_path / "a" / "out")
+    assert clips.read_clips(tmp_path / "a" / "out") == (result.dataset, result.clips)
+    assert clips.read_labels(tmp_path / "a" / "out") == result.labels
     assert sorted(p.name for p in (tmp_path / "a" / "out").iterdir()) == [
         "clips.csv", "dataset.json", "labels.csv", "problems.csv"]
 
@@ -127,18 +128,18 @@ def test_folds_can_wait(data):
 
 def test_folds_are_remembered(data, tmp_path):
     cache = tmp_path / "memory" / "headers.csv"
-    made = prepare(data, header_cache=cache)
+    result = prepare(data, header_cache=cache)
     assert sorted(p.name for p in cache.parent.iterdir()) == ["folds.txt", "headers.csv"]
-    assert prepare(data, header_cache=cache) == made == prepare(data)
+    assert prepare(data, header_cache=cache) == result == prepare(data)
 
 
 def test_single(data):
-    multi, made = prepare(data), prepare(data, labels="single")
-    assert made.clips == multi.clips
-    gone = {x.clip_id for x in multi.labels} - {x.clip_id for x in made.labels}
+    multi, result = prepare(data), prepare(data, labels="single")
+    assert result.clips == multi.clips
+    gone = {x.clip_id for x in multi.labels} - {x.clip_id for x in result.labels}
     assert gone == {"c8.wav", "n1.wav"}
-    assert made.dataset.label_mode == "single"
-    assert any(note.startswith("2 training clips with several labels") for note in made.notes)
+    assert result.dataset.label_mode == "single"
+    assert any(note.startswith("2 training clips with several labels") for note in result.notes)
 
 
 def test_known_bad(data):
@@ -146,13 +147,13 @@ def test_known_bad(data):
     with open(data / "train_curated.csv", "a", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
     wavs(data / "train_curated", *KNOWN_BAD[1:])  # one is not even there
-    made = prepare(data)
-    assert [(p.where, p.reason) for p in made.problems] == [(n, "known-bad") for n in KNOWN_BAD]
-    assert preparation.bad(made.problems) == []
-    assert not {c.clip_id for c in made.clips} & set(KNOWN_BAD)
-    assert not {x.clip_id for x in made.labels} & set(KNOWN_BAD)
+    result = prepare(data)
+    assert [(p.where, p.reason) for p in result.problems] == [(n, "known-bad") for n in KNOWN_BAD]
+    assert preparation.bad(result.problems) == []
+    assert not {c.clip_id for c in result.clips} & set(KNOWN_BAD)
+    assert not {x.clip_id for x in result.labels} & set(KNOWN_BAD)
     assert any("6 curated clips are left out" in note and "f76181c4.wav" in note
-               for note in made.notes)
+               for note in result.notes)
     kept = prepare(data, drop_known_bad=False)
     assert {c.clip_id for c in kept.clips} >= set(KNOWN_BAD[1:])
     assert [(p.where, p.reason) for p in kept.problems] == [(KNOWN_BAD[0], "missing")]
@@ -174,9 +175,9 @@ def test_a_fold_column_wins(tmp_path):
     wavs(tmp_path / "audio", *names)
     table(tmp_path / "meta.csv", "fname,fold,label",
           [(name, 1 + 2 * (i % 3), "A") for i, name in enumerate(names)])
-    made = prepare(tmp_path, folds=5)
-    assert [x.fold for x in made.labels] == [0, 1, 2, 0, 1, 2]
-    assert made.notes == ["folds are numbered anew: 1 is 0, 3 is 1, 5 is 2",
+    result = prepare(tmp_path, folds=5)
+    assert [x.fold for x in result.labels] == [0, 1, 2, 0, 1, 2]
+    assert result.notes == ["folds are numbered anew: 1 is 0, 3 is 1, 5 is 2",
                           "the 3 folds of the data set itself are used, not 5 of seed 0"]
 
 
@@ -192,8 +193,8 @@ def test_a_fold_whose_clips_are_all_bad_leaves_no_gap(tmp_path):
     (tmp_path / "audio" / "b.wav").write_bytes(b"")
     table(tmp_path / "meta.csv", "fname,fold,label",
           [("a.wav", 0, "A"), ("b.wav", 1, "A"), ("c.wav", 2, "A")])
-    made = prepare(tmp_path)
-    assert [(x.clip_id, x.fold) for x in made.labels] == [("a.wav", 0), ("c.wav", 1)]
+    result = prepare(tmp_path)
+    assert [(x.clip_id, x.fold) for x in result.labels] == [("a.wav", 0), ("c.wav", 1)]
 
 
 def test_fewer_clips_than_folds(data):
@@ -203,10 +204,10 @@ def test_fewer_clips_than_folds(data):
 
 def test_without_curated_clips_there_are_no_folds(data):
     (data / "train_curated.csv").unlink()
-    made = prepare(data)
-    assert {x.fold for x in made.labels} == {None}
-    assert "there are no curated clips, so there are no folds to train on" in made.notes
-    assert "train_curated/ is left out: no table names its clips" in made.notes
+    result = prepare(data)
+    assert {x.fold for x in result.labels} == {None}
+    assert "there are no curated clips, so there are no folds to train on" in result.notes
+    assert "train_curated/ is left out: no table names its clips" in result.notes
 
 
 def test_files_that_no_table_names(data):
@@ -221,19 +222,19 @@ def test_a_wrong_row_and_a_wrong_file_are_both_told(data):
     with open(data / "train_curated.csv", "a", encoding="utf-8") as file:
         file.write("d.wav,Brak\n")
     (data / "train_curated" / "d.wav").write_bytes(b"<html>")
-    made = prepare(data)
-    assert [(p.where, p.reason) for p in made.problems] == [
+    result = prepare(data)
+    assert [(p.where, p.reason) for p in result.problems] == [
         ("train_curated.csv:12", "unknown-label"), ("d.wav", "not-audio")]
-    assert "d.wav" not in {c.clip_id for c in made.clips}
+    assert "d.wav" not in {c.clip_id for c in result.clips}
 
 
 def test_duplicates_are_left_out_altogether(data):
     with open(data / "train_noisy.csv", "a", encoding="utf-8") as file:
         file.write("c0.wav,Purr\n")
-    made = prepare(data)
-    assert [(p.where, p.reason) for p in made.problems] == [("train_noisy.csv:5", "duplicate")]
-    assert "c0.wav" not in {c.clip_id for c in made.clips}
-    assert "c0.wav" not in {x.clip_id for x in made.labels}
+    result = prepare(data)
+    assert [(p.where, p.reason) for p in result.problems] == [("train_noisy.csv:5", "duplicate")]
+    assert "c0.wav" not in {c.clip_id for c in result.clips}
+    assert "c0.wav" not in {x.clip_id for x in result.labels}
 
 
 # Through the command
@@ -251,9 +252,9 @@ def test_command(data, tmp_path):
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     assert run("--data", "data", "--folds", 2, "--out", "out", cwd=tmp_path).returncode == 0
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
-    made = prepare(data)
-    assert clips.read_clips(tmp_path / "out")[1] == made.clips
-    assert clips.read_labels(tmp_path / "out") == made.labels
+    result = prepare(data)
+    assert clips.read_clips(tmp_path / "out")[1] == result.clips
+    assert clips.read_labels(tmp_path / "out") == result.labels
 
 
 def test_command_lists_all_that_is_wrong_and_writes_no_tables(data, tmp_path):
@@ -340,9 +341,9 @@ def test_command_with_single_labels_and_a_table_as_data(tmp_path):
     done = run("--data", "own/meta.csv", "--labels", "single", "--folds", 2, "--out", "out",
                cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    dataset, made = clips.read_clips(tmp_path / "out")
+    dataset, result = clips.read_clips(tmp_path / "out")
     assert (dataset.root, dataset.layout, dataset.label_mode) == (Path("own"), "csv", "single")
-    assert len(made) == 4
+    assert len(result) == 4
     assert [x.clip_id for x in clips.read_labels(tmp_path / "out")] == ["0.wav", "1.wav", "3.wav"]
 
 
@@ -353,9 +354,9 @@ def test_data_like_fsdkaggle2019(tmp_path):
          "--curated", "60", "--noisy", "60", "--test", "30"], check=True, capture_output=True)
     done = run("--data", "data", "--out", "out", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    _, made = clips.read_clips(tmp_path / "out")
-    assert len(made) == 150
-    for clip in made[::10]:
+    _, result = clips.read_clips(tmp_path / "out")
+    assert len(result) == 150
+    for clip in result[::10]:
         info = soundfile.info(tmp_path / "data" / clip.path)
         assert (clip.sr, clip.channels, clip.frames) == (
             info.samplerate, info.channels, info.frames)
@@ -363,7 +364,7 @@ def test_data_like_fsdkaggle2019(tmp_path):
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recordings are not here")
 def test_data_with_folds_of_their_own(tmp_path):
-    made = prepare(SHARED / "data" / "esc10")
-    assert len(made.clips) == 240
-    assert made.problems == []
-    assert [sum(x.fold == fold for x in made.labels) for fold in range(3)] == [80, 80, 80]
+    result = prepare(SHARED / "data" / "esc10")
+    assert len(result.clips) == 240
+    assert result.problems == []
+    assert [sum(x.fold == fold for x in result.labels) for fold in range(3)] == [80, 80, 80]

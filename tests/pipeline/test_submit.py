@@ -45,14 +45,14 @@ def made_up(tmp_path):
 
 
 def settings(root, **changed):
-    made = submit.Settings(folder=root / "runs", run="both", data=root / "prepared", sample=None,
+    result = submit.Settings(runs_dir=root / "runs", run="both", data=root / "prepared", sample=None,
                            out=root / "submission.csv", top=0, check=None, allow_missing=0)
-    return dataclasses.replace(made, **changed)
+    return dataclasses.replace(result, **changed)
 
 
 def command(root, *flags):
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.submit", "--folder", root / "runs", "--run", "both",
+        [sys.executable, "-m", "pipeline.submit", "--runs-dir", root / "runs", "--run", "both",
          "--data", root / "prepared", "--out", root / "submission.csv", *flags],
         cwd=ROOT, capture_output=True, text=True,
     )
@@ -123,9 +123,9 @@ def test_a_trained_run_is_the_geometric_mean_of_its_folds(made_up):
 def test_a_spreadsheets_sample_is_read_and_a_clean_file_written(tmp_path, dress):
     make(tmp_path, dress(SAMPLE))
     submit.run(settings(tmp_path))
-    made = (tmp_path / "submission.csv").read_bytes()
-    assert made.startswith(b"fname,Zither,Bark,Rain\nc.wav,")
-    assert b"\r" not in made
+    result = (tmp_path / "submission.csv").read_bytes()
+    assert result.startswith(b"fname,Zither,Bark,Rain\nc.wav,")
+    assert b"\r" not in result
 
 
 def test_a_class_that_the_run_does_not_know_ranks_last(tmp_path, capsys):
@@ -140,8 +140,8 @@ def test_a_class_that_the_run_does_not_know_ranks_last(tmp_path, capsys):
 def test_a_class_that_the_run_does_not_know_ranks_last_below_negative_scores_too(tmp_path):
     sample = submission.Sample(tmp_path, ("Bark", "Dog"), ("a.wav", "b.wav"))
     values = np.array([[-0.5], [0.5]], np.float32)
-    made = submission.rows_of_scores(sample, Scores(("a.wav", "b.wav"), ("Bark",), values))
-    assert made[1:] == [["a.wav", "-0.5", "-0.5"], ["b.wav", "0.5", "0"]]
+    result = submission.rows_of_scores(sample, Scores(("a.wav", "b.wav"), ("Bark",), values))
+    assert result[1:] == [["a.wav", "-0.5", "-0.5"], ["b.wav", "0.5", "0"]]
 
 
 def test_missing_clips_are_listed_or_filled_with_the_class_means(made_up):
@@ -287,4 +287,4 @@ def test_the_check_needs_a_file_and_nothing_but_the_sample(made_up):
         submit.run(settings(made_up, check=made_up / "gone.csv"))
     sample = made_up / "data" / "sample_submission.csv"
     submit.run(settings(made_up, check=sample, sample=sample, data=made_up / "nowhere",
-                        folder=made_up / "nowhere"))
+                        runs_dir=made_up / "nowhere"))

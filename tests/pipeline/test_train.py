@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from features.signal.frame_moments import moments_of
+from features.signal.moments import moments_of
 from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
 from pipeline.runs import records as runs
 from pipeline.runs.recipe import FoldTask, Recipe
 from pipeline.runs.scores import load, load_run
 from pipeline.runtime.errors import StoreError
 from pipeline.scoring.metrics import lwlrap
-from pipeline.store.partial import Filling, Finished
+from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
 from pipeline.store.schema import ClipWriter, Contents, Excluded, FeatureSpec
 from pipeline.training import checkpoint as checkpoints
@@ -49,12 +49,12 @@ TINY = ("--model", "dummy2d", "--seconds", 0.1125, "--epochs", 2, "--batch-size"
 def make_store(folder, spec, arrays, excluded=()):
     folder.mkdir(parents=True, exist_ok=True)
     contents = Contents(tuple(arrays), tuple(map(len, arrays.values())), tuple(excluded))
-    filling = Filling(folder, spec, contents)
+    filling = PartialStore(folder, spec, contents)
     for i, a in enumerate(arrays.values()):
         with ClipWriter(filling.places, spec, i, filling.start(i), len(a)) as writer:
             writer.write(a)
             writer.finish("0" * 64, (0, len(a)), moments_of(a, spec.scale))
-        filling.record(Finished(i, 0, 0, "0" * 64))
+        filling.record(JournalEntry(i, 0, 0, "0" * 64))
     return open_store(filling.seal())
 
 
@@ -89,7 +89,7 @@ class World:
 
     @property
     def where(self):
-        return "--data", self.data, "--stores", self.stores, "--folder", self.runs
+        return "--data", self.data, "--stores", self.stores, "--runs-dir", self.runs
 
     def relabel(self, change):
         """Rewrite labels.csv with every row changed, or left out."""
@@ -153,12 +153,13 @@ def test_a_run_has_a_model_scores_and_a_history_a_fold(trained):
     world, ended = trained
     assert ended.code == 0, ended.err
     run = world.runs / "mfcc"
-    made = json.loads((run / "run.json").read_text())
-    assert made["kind"] == "train"
-    assert made["fingerprint"] == SPEC.fingerprint
-    assert made["feature"]["config"] == SPEC.config
-    assert (made["classes"], made["folds"], made["label_mode"]) == (list(CLASSES), [0, 1], "multi")
-    assert (made["seed"], made["settings"]["epochs"]) == (0, 2)
+    result = json.loads((run / "run.json").read_text())
+    assert result["kind"] == "train"
+    assert result["fingerprint"] == SPEC.fingerprint
+    assert result["feature"]["config"] == SPEC.config
+    assert (result["classes"], result["folds"]) == (list(CLASSES), [0, 1])
+    assert result["label_mode"] == "multi"
+    assert (result["seed"], result["settings"]["epochs"]) == (0, 2)
     for fold in (0, 1):
         folder = run / f"folds/{fold}"
         assert sorted(p.name for p in folder.iterdir()) == [
@@ -281,17 +282,17 @@ def test_a_seed_gives_the_same_scores_and_another_gives_others(done, train):
 def test_every_epoch_has_every_training_clip_in_another_order_and_other_crops(
     world, train, monkeypatch
 ):
-    made, random_crops = [], fitting.random_crops
+    result, random_crops = [], fitting.random_crops
 
     def drawn(*args):
-        made.append(random_crops(*args))
-        return made[-1]
+        result.append(random_crops(*args))
+        return result[-1]
 
     monkeypatch.setattr(fitting, "random_crops", drawn)
     train("--fold", 0, "--epochs", 3)
-    orders = [crops.row.tolist() for crops in made]
+    orders = [crops.row.tolist() for crops in result]
     assert [sorted(order) for order in orders] == [list(range(12))] * 3
-    firsts = [crops.first[np.argsort(crops.row)].tolist() for crops in made]
+    firsts = [crops.first[np.argsort(crops.row)].tolist() for crops in result]
     assert orders[0] != orders[1] != orders[2] != orders[0]
     assert firsts[0] != firsts[1] != firsts[2] != firsts[0]
 

@@ -89,7 +89,7 @@ def test_an_edit_anywhere_in_the_package_is_seen(tmp_path):
         "print(LogMel(n_fft=512, n_mels=20)(np.ones(999, np.float32)).max())"
     )
     before = float(run(code, tmp_path))
-    path = tmp_path / "features" / "fourier.py"
+    path = tmp_path / "features/kernels/power_spectrum.py"
     path.write_text(path.read_text().replace("* 0.25)", "* 2.5)"))
     assert float(run(code, tmp_path)) == pytest.approx(before + 10, abs=1e-4)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.kernels.mel_power import LanePower, RowPower, make_bands, make_plan
+from features.kernels.mel_power import ReferenceMelPower, SimdMelPower, make_bands, make_plan
 from features.logmel import LogMel
 from features.signal.mel_filters import mel_filters
 from features.signal.spectral import hann_window
@@ -46,7 +46,7 @@ def check(power, expected):
 def test_compiled_loops_follow_the_definition(case, sr, n_mels):
     n_fft, hop, y, start, n_frames = case
     window, filters = hann_window(n_fft), mel_filters(sr, n_fft, n_mels, 0.0, sr / 2)
-    power = LanePower(make_plan(window, hop, filters))(y, start, n_frames)
+    power = SimdMelPower(make_plan(window, hop, filters))(y, start, n_frames)
     check(power, expected_power(y, start, n_frames, window, hop, filters))
 
 
@@ -55,7 +55,7 @@ def test_compiled_loops_follow_the_definition(case, sr, n_mels):
 def test_scipy_follows_the_definition(case):
     n_fft, hop, y, start, n_frames = case
     window, filters = hann_window(n_fft), mel_filters(44100, n_fft, 5, 0.0, 22050.0)
-    power = RowPower(window, hop, filters)(y, start, n_frames)
+    power = ReferenceMelPower(window, hop, filters)(y, start, n_frames)
     check(power, expected_power(y, start, n_frames, window, hop, filters))
 
 
@@ -82,7 +82,7 @@ def test_bands_are_the_filters_without_their_zeros(sr, n_fft, n_mels, low, high)
 
 def test_a_call_leaves_nothing_behind():
     window, filters = hann_window(1024), mel_filters(44100, 1024, 20, 0.0, 22050.0)
-    power = LanePower(make_plan(window, 300, filters))
+    power = SimdMelPower(make_plan(window, 300, filters))
     y = np.random.default_rng(0).standard_normal(30_000).astype(np.float32)
     first = power(y, -512, 90)
     power(np.full(9000, 1e9, np.float32), 0, 20)
@@ -94,7 +94,7 @@ def test_a_call_leaves_nothing_behind():
 
 def test_samples_may_lie_apart():
     window, filters = hann_window(512), mel_filters(44100, 512, 20, 0.0, 22050.0)
-    power = LanePower(make_plan(window, 128, filters))
+    power = SimdMelPower(make_plan(window, 128, filters))
     y = np.random.default_rng(0).standard_normal((4000, 2)).astype(np.float32)
     np.testing.assert_array_equal(power(y[:, 1], 0, 20), power(y[:, 1].copy(), 0, 20))
 
@@ -112,6 +112,6 @@ def test_threads_share_nothing(n_fft):
 def test_very_long_frames_fit_into_little_memory(n_fft):
     window, filters = hann_window(n_fft), mel_filters(44100, n_fft, 64, 0.0, 22050.0)
     y = np.random.default_rng(0).standard_normal(n_fft + 99).astype(np.float32)
-    power = LanePower(make_plan(window, n_fft, filters))(y, 7, 1)
+    power = SimdMelPower(make_plan(window, n_fft, filters))(y, 7, 1)
     exact = np.abs(np.fft.rfft(y[7:7 + n_fft] * window)) ** 2 @ filters.T.astype(np.float64)
     np.testing.assert_allclose(power[0], exact, rtol=5e-7)

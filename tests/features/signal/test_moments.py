@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.signal.frame_moments import moments_of
-from features.signal.moments import Moments, merge, merge_arrays
+from features.signal.moments import Moments, merge, merge_arrays, moments_of
 
 
 def off_by(moments, frames):

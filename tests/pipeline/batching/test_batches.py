@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from features.logmel import LogMel
 from features.mfcc import Mfcc
-from features.signal.frame_moments import moments_of
+from features.signal.moments import moments_of
 from pipeline.batching.batches import PADS, batch_slices, batches, cut, open_source
 from pipeline.batching.crops import Crops, covering_crops, crop_frames, random_crops
 from pipeline.batching.padding import silent_frame
 from pipeline.runtime import memory
-from pipeline.store.partial import Filling, Finished
+from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
 from pipeline.store.schema import ClipWriter, Contents, FeatureSpec
 
@@ -33,12 +33,12 @@ def make_store(folder, spec, arrays):
     ids = tuple(f"{i}.wav" for i in range(len(arrays)))
     contents = Contents(ids, tuple(len(a) for a in arrays))
     folder.mkdir(exist_ok=True)
-    filling = Filling(folder, spec, contents)
+    filling = PartialStore(folder, spec, contents)
     for i, a in enumerate(arrays):
         with ClipWriter(filling.places, spec, i, filling.start(i), len(a)) as writer:
             writer.write(a)
             writer.finish("0" * 64, (0, len(a)), moments_of(a, spec.scale))
-        filling.record(Finished(i, 0, 0, "0" * 64))
+        filling.record(JournalEntry(i, 0, 0, "0" * 64))
     return open_store(filling.seal())
 
 
@@ -136,20 +136,20 @@ def test_crops_are_those_of_the_store_padded(store, pad, budget):
     rows = rng.permutation(np.repeat(np.arange(len(LENGTHS)), 10))
     for crops in (random_crops(source.length, rows, 11, rng),
                   covering_crops(source.length, np.arange(len(LENGTHS)), 11)):
-        made = cut(source, crops)
-        assert made.dtype == np.float32
+        result = cut(source, crops)
+        assert result.dtype == np.float32
         for i in range(len(crops)):
             wanted = expected(store, int(crops.row[i]), int(crops.first[i]), 11, pad)
-            np.testing.assert_array_equal(made[i], wanted)
+            np.testing.assert_array_equal(result[i], wanted)
 
 
 def test_rows_are_the_clips_that_were_asked_for_in_their_order(store):
     ids = ("5.wav", "0.wav", "2.wav")
     for budget in (0, 1 << 30):
         source = source_of(store, ids=ids, n_frames=3, budget=budget)
-        made = cut(source, Crops(np.arange(3), np.zeros(3, np.int64)))
+        result = cut(source, Crops(np.arange(3), np.zeros(3, np.int64)))
         for i, clip_id in enumerate(ids):
-            np.testing.assert_array_equal(made[i], store.crop(clip_id, 0, 3))
+            np.testing.assert_array_equal(result[i], store.crop(clip_id, 0, 3))
 
 
 def test_crops_are_copies(store):
@@ -236,10 +236,10 @@ def test_batches_are_nearly_equal_and_none_too_large(n, batch_size):
 def test_batches_hold_every_crop_with_its_row(store):
     source = source_of(store)
     crops = random_crops(source.length, np.array([5, 0, 2, 2, 1]), 11, np.random.default_rng(0))
-    made = list(batches(source, crops, 2))
-    assert [len(rows) for rows, _ in made] == [1, 2, 2]
-    assert np.concatenate([rows for rows, _ in made]).tolist() == [5, 0, 2, 2, 1]
-    np.testing.assert_array_equal(np.concatenate([x for _, x in made]), cut(source, crops))
+    result = list(batches(source, crops, 2))
+    assert [len(rows) for rows, _ in result] == [1, 2, 2]
+    assert np.concatenate([rows for rows, _ in result]).tolist() == [5, 0, 2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate([x for _, x in result]), cut(source, crops))
 
 
 def test_the_generator_decides_and_nothing_else(store):

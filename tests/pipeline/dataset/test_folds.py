@@ -108,8 +108,8 @@ def test_once(tmp_path, monkeypatch):
     assert asked == []
     for labels, folds, seed in ((SINGLE, 5, 1), (SINGLE, 4, 1), (SINGLE[1:], 4, 1),
                                 ([("Bark",), *SINGLE[2:], ("Bark", "Meow")], 4, 1)):
-        made = assign_once(labels, folds=folds, seed=seed, cache=cache)
-        assert made == assign(labels, folds=folds, seed=seed)
+        result = assign_once(labels, folds=folds, seed=seed, cache=cache)
+        assert result == assign(labels, folds=folds, seed=seed)
     assert asked == [(35, 5, 1), (35, 4, 1), (34, 4, 1), (35, 4, 1)]
 
 
@@ -118,10 +118,10 @@ def test_once(tmp_path, monkeypatch):
                                     lambda text: "0" * 64 + text[64:]])
 def test_a_damaged_memory_is_forgotten(tmp_path, damage):
     cache = tmp_path / "folds.txt"
-    made = assign_once(SINGLE, folds=5, seed=0, cache=cache)
+    result = assign_once(SINGLE, folds=5, seed=0, cache=cache)
     whole = cache.read_text()
     cache.write_text(damage(whole))
-    assert assign_once(SINGLE, folds=5, seed=0, cache=cache) == made
+    assert assign_once(SINGLE, folds=5, seed=0, cache=cache) == result
     assert cache.read_text() == whole
 
 

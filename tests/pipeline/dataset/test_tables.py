@@ -64,11 +64,11 @@ COUNTS = st.integers(1, 2**53)
 
 @given(st.lists(st.builds(Clip, NAMES, PATHS, st.just("WAV"), st.just("PCM_16"), COUNTS, COUNTS,
                           COUNTS), unique_by=lambda c: c.clip_id))
-def test_any_clips_come_back(tmp_path_factory, made):
+def test_any_clips_come_back(tmp_path_factory, result):
     folder = tmp_path_factory.mktemp("clips")
     clips.write_dataset(folder, DATASET)
-    clips.write_clips(folder, made)
-    assert clips.read_clips(folder)[1] == made
+    clips.write_clips(folder, result)
+    assert clips.read_clips(folder)[1] == result
 
 
 CLASSES = NAMES.filter(lambda name: "," not in name)
@@ -85,10 +85,10 @@ def test_any_labels_come_back(tmp_path_factory, data, classes):
         st.builds(Label, NAMES, names | st.just(()), st.just("test"), st.none(),
                   st.sampled_from(clips.USAGES)),
     )
-    made = data.draw(st.lists(rows, unique_by=lambda row: row.clip_id))
+    result = data.draw(st.lists(rows, unique_by=lambda row: row.clip_id))
     clips.write_dataset(folder, Dataset(Path("d"), "csv", tuple(classes), "multi"))
-    clips.write_labels(folder, made)
-    assert clips.read_labels(folder) == made
+    clips.write_labels(folder, result)
+    assert clips.read_labels(folder) == result
 
 
 @pytest.mark.parametrize("name", ["clips.csv", "dataset.json", "labels.csv"])

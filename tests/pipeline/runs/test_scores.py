@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.runs.scores import Scores, align, join, load, load_run, read_run, save, whole_or_not
+from pipeline.runs.scores import Scores, align, atomic_write, join, load, load_run, read_run, save
 from pipeline.runtime.errors import PipelineError, StoreError, UsageError
 
 CLASSES = ("Bark", "Rain", "Zither")
@@ -31,12 +31,12 @@ def write_run(runs, name="mfcc", folds=(0, 1), tests=True, **facts):
 
 @pytest.mark.parametrize("clips", [("a.wav", "ü-日本.wav"), ()])
 def test_what_is_saved_is_loaded(tmp_path, clips):
-    made = scores(clips)
-    save(tmp_path / "new" / "s.npz", made)
+    result = scores(clips)
+    save(tmp_path / "new" / "s.npz", result)
     back = load(tmp_path / "new" / "s.npz", made_by="x")
-    assert (back.clip_ids, back.classes) == (made.clip_ids, made.classes)
+    assert (back.clip_ids, back.classes) == (result.clip_ids, result.classes)
     assert back.values.dtype == np.float32
-    np.testing.assert_array_equal(back.values, made.values)
+    np.testing.assert_array_equal(back.values, result.values)
 
 
 def test_the_bytes_depend_on_the_scores_alone(tmp_path, monkeypatch):
@@ -134,7 +134,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
     path.write_text("old")
 
     def fail():
-        with whole_or_not(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text("half")
             raise RuntimeError
 

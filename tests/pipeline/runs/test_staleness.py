@@ -40,12 +40,12 @@ def test_nothing_has_changed(runs):
 @pytest.mark.parametrize("changed", ["folds__0__oof", "test__1"])
 def test_a_member_with_other_scores(runs, changed):
     write(runs, "mfcc", {"folds": [0, 1]}, **{changed: "ca"})
-    (wrong,) = stale(runs, "both")
-    assert "made of other scores than there are now in mfcc" in wrong
+    (errors,) = stale(runs, "both")
+    assert "made of other scores than there are now in mfcc" in errors
     # What is made of both is no fresher.
     outer = {"kind": "ensemble", "made_of": digests(runs, ["both"])}
     write(runs, "outer", outer, oof="abcd")
-    assert stale(runs, "outer") == [wrong]
+    assert stale(runs, "outer") == [errors]
 
 
 def test_a_member_that_is_gone_cannot_differ(runs):

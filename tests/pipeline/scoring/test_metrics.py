@@ -242,12 +242,12 @@ def test_bootstrap_where_nothing_varies():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("errors", "message"),
     [({"level": 95}, "level is 95"), ({"level": 0}, "level is 0"),
      ({"n_resamples": 0}, "n_resamples is 0")],
 )
-def test_bootstrap_refuses(wrong, message):
-    settings = {"rng": np.random.default_rng(0), "n_resamples": 10, "level": 0.95} | wrong
+def test_bootstrap_refuses(errors, message):
+    settings = {"rng": np.random.default_rng(0), "n_resamples": 10, "level": 0.95} | errors
     with pytest.raises(ValueError, match=message):
         metrics.bootstrap_lwlrap([[1, 0]], [[1, 0]], **settings)
 

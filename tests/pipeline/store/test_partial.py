@@ -3,12 +3,12 @@ import os
 import numpy as np
 import pytest
 
-from features.signal.frame_moments import moments_of
+from features.signal.moments import moments_of
 from pipeline.extraction.extractors import make_target
 from pipeline.runtime.errors import StoreError
 from pipeline.store.partial import (
-    Filling,
-    Finished,
+    JournalEntry,
+    PartialStore,
     leftovers,
     partial_stores,
     read_journal,
@@ -46,7 +46,7 @@ def write(filling, clip_id):
     with ClipWriter(filling.places, SPEC, index, filling.start(index), len(frames)) as writer:
         writer.write(frames)
         writer.finish(digest_of(clip_id), (0, len(frames)), moments_of(frames))
-    return Finished(index, 100, 200, digest_of(clip_id))
+    return JournalEntry(index, 100, 200, digest_of(clip_id))
 
 
 def fill(filling, clip_ids):
@@ -58,7 +58,7 @@ def fill(filling, clip_ids):
 def sealed(folder, clip_ids="abcd"):
     folder.mkdir(exist_ok=True)
     contents = Contents(tuple(clip_ids), tuple(LENGTHS["abcd".index(c)] for c in clip_ids))
-    return fill(Filling(folder, SPEC, contents), clip_ids).seal()
+    return fill(PartialStore(folder, SPEC, contents), clip_ids).seal()
 
 
 def done(filling):
@@ -72,7 +72,7 @@ def flip(path, at):
 
 
 def test_a_store_has_its_name_only_once_it_is_complete(tmp_path):
-    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "abc")
+    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abc")
     assert not store_path(tmp_path, "mfcc").exists()
     with pytest.raises(StoreError, match="1 clips are missing"):
         filling.seal()
@@ -87,42 +87,43 @@ def test_a_store_has_its_name_only_once_it_is_complete(tmp_path):
 
 
 def test_the_order_of_the_clips_does_not_matter(tmp_path):
-    made = []
+    result = []
     for order in ("abcd", "dbca"):
         (tmp_path / order).mkdir()
-        made.append(fill(Filling(tmp_path / order, SPEC, CONTENTS), order).seal().read_bytes())
-    assert made[0] == made[1]
+        partial = PartialStore(tmp_path / order, SPEC, CONTENTS)
+        result.append(fill(partial, order).seal().read_bytes())
+    assert result[0] == result[1]
 
 
 def test_a_later_run_goes_on(tmp_path):
     whole = sealed(tmp_path / "whole").read_bytes()
-    fill(Filling(tmp_path, SPEC, CONTENTS), "ca").close()
-    again = Filling(tmp_path, SPEC, CONTENTS)
+    fill(PartialStore(tmp_path, SPEC, CONTENTS), "ca").close()
+    again = PartialStore(tmp_path, SPEC, CONTENTS)
     assert done(again) == "ac"
     assert fill(again, "bd").seal().read_bytes() == whole
 
 
 def test_a_clip_that_is_written_but_not_in_the_journal_is_not_trusted(tmp_path):
-    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "a")
+    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "a")
     write(filling, "b")
     filling.close()
-    assert done(Filling(tmp_path, SPEC, CONTENTS)) == "a"
+    assert done(PartialStore(tmp_path, SPEC, CONTENTS)) == "a"
 
 
 @pytest.mark.parametrize("where", ["frames", "row"])
 def test_a_clip_whose_bytes_were_lost_is_not_trusted(tmp_path, where):
-    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "abcd")
+    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abcd")
     filling.close()
     flip(filling.partial, filling.places.frames + 3 * 12 + 7 if where == "frames"
          else filling.places.tables["moments/mean"] + 24 + 1)
-    assert done(Filling(tmp_path, SPEC, CONTENTS)) == "acd"
+    assert done(PartialStore(tmp_path, SPEC, CONTENTS)) == "acd"
 
 
 def test_a_line_of_another_source_is_not_trusted(tmp_path):
-    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "ab")
-    filling.record(Finished(0, 100, 200, "f" * 64))
+    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "ab")
+    filling.record(JournalEntry(0, 100, 200, "f" * 64))
     filling.close()
-    again = Filling(tmp_path, SPEC, CONTENTS)
+    again = PartialStore(tmp_path, SPEC, CONTENTS)
     assert done(again) in ("ab", "b")
     assert all(again.done[i].digest == digest_of("abcd"[i]) for i in again.done)
 
@@ -135,22 +136,22 @@ def test_a_line_of_another_source_is_not_trusted(tmp_path):
 def test_a_torn_journal_costs_a_clip_and_no_more(tmp_path, torn):
     """A kill may cut the last line anywhere, a loss of power may leave zeros."""
     whole = sealed(tmp_path / "whole").read_bytes()
-    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "abd")
+    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abd")
     filling.close()
     lines = filling.journal.read_text().splitlines(keepends=True)
     filling.journal.write_text("".join(lines[:2]) + torn, encoding="utf-8")
-    again = Filling(tmp_path, SPEC, CONTENTS)
+    again = PartialStore(tmp_path, SPEC, CONTENTS)
     assert done(again) == "ab"
     fill(again, "c").close()
     # The line that follows a torn one is whole.
-    again = Filling(tmp_path, SPEC, CONTENTS)
+    again = PartialStore(tmp_path, SPEC, CONTENTS)
     assert done(again) == "abc"
     assert fill(again, "d").seal().read_bytes() == whole
 
 
 @pytest.mark.parametrize("lost", ["journal", "partial", "cut", "zeros"])
 def test_half_of_what_a_run_left_is_no_use(tmp_path, lost):
-    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "abc")
+    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abc")
     filling.close()
     if lost == "cut":
         os.truncate(filling.partial, filling.places.frames + 10)
@@ -159,25 +160,25 @@ def test_half_of_what_a_run_left_is_no_use(tmp_path, lost):
         filling.partial.write_bytes(bytes(size))
     else:
         getattr(filling, lost).unlink()
-    again = Filling(tmp_path, SPEC, CONTENTS)
+    again = PartialStore(tmp_path, SPEC, CONTENTS)
     assert done(again) == ""
     assert fill(again, "abcd").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
 
 
 def test_a_file_that_is_laid_out_anew_is_a_new_one(tmp_path):
     """A worker of a killed run may still write into the old one."""
-    filling = fill(Filling(tmp_path, SPEC, CONTENTS), "a")
+    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "a")
     filling.close()
     filling.journal.unlink()
     with open(filling.partial, "r+b") as orphan:
-        again = Filling(tmp_path, SPEC, CONTENTS)
+        again = PartialStore(tmp_path, SPEC, CONTENTS)
         os.pwrite(orphan.fileno(), bytes(64), filling.places.frames)
         assert fill(again, "abcd").seal().read_bytes() == sealed(tmp_path / "w").read_bytes()
 
 
 def test_other_contents_have_another_file(tmp_path):
-    one = fill(Filling(tmp_path, SPEC, CONTENTS), "ab")
-    two = Filling(tmp_path, SPEC, Contents(tuple("abd"), (3, 5, 4)))
+    one = fill(PartialStore(tmp_path, SPEC, CONTENTS), "ab")
+    two = PartialStore(tmp_path, SPEC, Contents(tuple("abd"), (3, 5, 4)))
     assert one.partial != two.partial
     assert done(two) == ""
     for filling in (one, two):
@@ -185,15 +186,15 @@ def test_other_contents_have_another_file(tmp_path):
 
 
 def wanted(filling, clip_ids):
-    return {c: Finished(filling.contents.clip_ids.index(c), 100, 200, digest_of(c))
+    return {c: JournalEntry(filling.contents.clip_ids.index(c), 100, 200, digest_of(c))
             for c in clip_ids}
 
 
 def test_unchanged_clips_are_taken_over(tmp_path):
     whole = sealed(tmp_path / "whole").read_bytes()
     old = open_store(sealed(tmp_path, "bd"))
-    filling = Filling(tmp_path, SPEC, CONTENTS)
-    filling.take_over(old, wanted(filling, "abcd"))
+    filling = PartialStore(tmp_path, SPEC, CONTENTS)
+    filling.reuse(old, wanted(filling, "abcd"))
     assert done(filling) == "bd"
     assert fill(filling, "ac").seal().read_bytes() == whole
 
@@ -201,8 +202,8 @@ def test_unchanged_clips_are_taken_over(tmp_path):
 def test_taking_over_copies_in_pieces(tmp_path, monkeypatch):
     whole = sealed(tmp_path / "whole").read_bytes()
     monkeypatch.setattr("pipeline.store.partial._COPY", 7)
-    filling = Filling(tmp_path, SPEC, CONTENTS)
-    filling.take_over(open_store(tmp_path / "whole" / "mfcc.h5"), wanted(filling, "abcd"))
+    filling = PartialStore(tmp_path, SPEC, CONTENTS)
+    filling.reuse(open_store(tmp_path / "whole" / "mfcc.h5"), wanted(filling, "abcd"))
     assert filling.seal().read_bytes() == whole
 
 
@@ -211,24 +212,24 @@ def test_a_damaged_clip_is_not_taken_over(tmp_path, where):
     path = sealed(tmp_path / "old")
     places = open_store(path).places
     flip(path, places.frames + 3 * 12 if where == "frames" else places.tables["sound"] + 16)
-    filling = Filling(tmp_path, SPEC, CONTENTS)
-    filling.take_over(open_store(path), wanted(filling, "abcd"))
+    filling = PartialStore(tmp_path, SPEC, CONTENTS)
+    filling.reuse(open_store(path), wanted(filling, "abcd"))
     assert done(filling) == "acd"
     assert fill(filling, "b").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
 
 
 def test_a_clip_of_another_digest_or_length_is_not_taken_over(tmp_path):
     old = open_store(sealed(tmp_path / "old"))
-    filling = Filling(tmp_path, SPEC, Contents(tuple("abcd"), (3, 5, 2, 9)))
-    filling.take_over(old, {**wanted(filling, "bd"), "a": Finished(0, 100, 200, "f" * 64)})
+    filling = PartialStore(tmp_path, SPEC, Contents(tuple("abcd"), (3, 5, 2, 9)))
+    filling.reuse(old, {**wanted(filling, "bd"), "a": JournalEntry(0, 100, 200, "f" * 64)})
     assert done(filling) == "b"
     filling.close()
 
 
 def test_partial_files_of_the_same_configuration_are_found(tmp_path):
-    fill(Filling(tmp_path, SPEC, CONTENTS), "ac").close()
-    Filling(tmp_path, spec_of(sr=22050), CONTENTS).close()
-    Filling(tmp_path, spec_of(dtype="float16"), CONTENTS).close()
+    fill(PartialStore(tmp_path, SPEC, CONTENTS), "ac").close()
+    PartialStore(tmp_path, spec_of(sr=22050), CONTENTS).close()
+    PartialStore(tmp_path, spec_of(dtype="float16"), CONTENTS).close()
     (tmp_path / ".mfcc-0123.partial").write_bytes(b"no store")
     (tmp_path / ".mfcc-0123.journal").touch()
     [(store, rows)] = partial_stores(tmp_path, SPEC)
@@ -247,4 +248,6 @@ def test_sealing_tidies_up_after_its_own_feature_alone(tmp_path):
 def test_a_journal_is_read_back(tmp_path):
     path = tmp_path / "journal"
     path.write_text(f"0 1 2 {'a' * 64}\n12 345 6789 {'b' * 64}\n")
-    assert read_journal(path) == [Finished(0, 1, 2, "a" * 64), Finished(12, 345, 6789, "b" * 64)]
+    assert read_journal(path) == [
+        JournalEntry(0, 1, 2, "a" * 64), JournalEntry(12, 345, 6789, "b" * 64),
+    ]

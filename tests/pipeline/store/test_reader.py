@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from features.logmel import LogMel
 from features.mfcc import Mfcc
-from features.signal.frame_moments import moments_of
+from features.signal.moments import moments_of
 from features.signal.silence import trim
 from pipeline.extraction.extractors import make_target
 from pipeline.runtime.errors import StoreError, UsageError

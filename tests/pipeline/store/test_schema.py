@@ -6,16 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from features.signal.frame_moments import moments_of
-from features.signal.moments import Moments
+from features.signal.moments import Moments, moments_of
 from pipeline.store import schema as layout
 from pipeline.store.schema import (
     TABLES,
+    ByteOffsets,
     ClipWriter,
     Contents,
     Excluded,
     FeatureSpec,
-    Places,
     Row,
     as_bytes,
     pwrite_all,
@@ -93,7 +92,7 @@ def places(tmp_path):
         offset += 2 * row_bytes(name, SPEC)
     path = tmp_path / "store"
     path.write_bytes(b"\xaa" * (offset + 6 * SPEC.frame_bytes))
-    return Places(path, offset, tables)
+    return ByteOffsets(path, offset, tables)
 
 
 def write(places, index, start, frames):
