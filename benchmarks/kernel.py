@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from features.logmel import db_floor, mel_db  # noqa: E402
 from features.mfcc import Mfcc, dct_basis  # noqa: E402
 from features.signal.mel_filters import mel_filters  # noqa: E402
-from features.signal.spectral import hann_window  # noqa: E402
+from features.signal.melspectrogram import hann_window  # noqa: E402
 
 SR, N_FFT, HOP, B = 44_100, 2048, 512, 64
 

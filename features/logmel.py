@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.signal.checks import check_audio, check_spectral
-from features.signal.spectral import Mel, frame_count, mel_of
+from features.signal.melspectrogram import Mel, frame_count, mel_of
 
 
 @dataclass(frozen=True)

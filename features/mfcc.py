@@ -9,7 +9,7 @@ import numpy as np
 
 from features.logmel import db_floor, mel_db
 from features.signal.checks import check_audio, check_spectral
-from features.signal.spectral import Mel, frame_count, mel_of
+from features.signal.melspectrogram import Mel, frame_count, mel_of
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def run(settings: Settings) -> None:
     from pipeline.extraction.inputs import clips_of
     from pipeline.extraction.request import Request
     from pipeline.extraction.run import extract
-    from pipeline.runtime.lock import locked
+    from pipeline.runtime.files import locked
 
     targets = make_targets(settings)
     with locked(settings.out):

@@ -46,8 +46,8 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline.dataset.csv_rows import read_rows
     from pipeline.dataset.tables import read_dataset
+    from pipeline.runtime.rows import read_rows
     from pipeline.scoring import submission
 
     path = settings.sample or read_dataset(settings.data).root / "sample_submission.csv"

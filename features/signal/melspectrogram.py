@@ -1,65 +1,95 @@
-"""Mel power of one clip, by whichever way is the fastest for its FFT length."""
+"""One short-time Fourier transform, shared by log-mel and MFCC.
+
+The numbers are librosa's (``center=True``, zero padding, periodic Hann window, power spectrum,
+Slaney mel). The manner is not: several frames go through at once, the filters are made once and
+applied without their zeros, and samples may come in pieces, so that a clip of any length takes the
+same memory.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from features.kernels.mel_power import Plan, ReferenceMelPower, SimdMelPower, make_plan
-from features.kernels.power_spectrum import is_supported
-from features.signal.mel_filters import mel_filters
-from features.signal.spectral import Mel, hann_window
+if TYPE_CHECKING:
+    from features.signal.mel_stream import MelStream
+
+
+def frame_count(n_samples: int, *, n_fft: int, hop_length: int) -> int:
+    """Frames of a centred STFT: the frame law that every framed feature obeys.
+
+    ``1 + n_samples // hop_length`` for an even `n_fft`, as librosa pads ``n_fft // 2`` zeros at
+    each end.
+    """
+    return 1 + (n_samples + 2 * (n_fft // 2) - n_fft) // hop_length
+
+
+@dataclass(frozen=True)
+class Mel:
+    """A mel power spectrogram's configuration; `log-mel` and `MFCC` with an equal one share it.
+
+    Attributes
+    ----------
+    sr : int
+        Sampling rate (in Hz).
+    n_fft, hop_length : int
+        FFT length and distance between frames (in samples).
+    n_mels : int
+        Number of mel bands.
+    fmin, fmax : float
+        Lowest and highest frequency (in Hz).
+    """
+
+    sr: int
+    n_fft: int
+    hop_length: int
+    n_mels: int
+    fmin: float
+    fmax: float
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames of a clip of `n_samples` samples."""
+        return frame_count(n_samples, n_fft=self.n_fft, hop_length=self.hop_length)
+
+    def stream(self) -> MelStream:
+        """A stream to push one clip's samples into."""
+        # Not before it is needed: a compiler takes a quarter of a second to import, and most who
+        # ask for a feature only want to know its settings.
+        from features.signal.mel_stream import MelStream
+
+        return MelStream(self)
+
+
+class SpectralSettings(Protocol):
+    """The settings that every feature made of mel bands has."""
+
+    @property
+    def sr(self) -> int: ...
+    @property
+    def n_fft(self) -> int: ...
+    @property
+    def hop_length(self) -> int: ...
+    @property
+    def n_mels(self) -> int: ...
+    @property
+    def fmin(self) -> float: ...
+    @property
+    def fmax(self) -> float | None: ...
+
+
+def mel_of(feature: SpectralSettings) -> Mel:
+    """The mel power spectrogram under a feature: equal settings give an equal one, to share."""
+    return Mel(
+        sr=feature.sr, n_fft=feature.n_fft, hop_length=feature.hop_length, n_mels=feature.n_mels,
+        fmin=float(feature.fmin),
+        fmax=feature.sr / 2 if feature.fmax is None else float(feature.fmax),
+    )
 
 
 @lru_cache(maxsize=8)
-def _plan(mel: Mel) -> Plan:
-    return make_plan(hann_window(mel.n_fft), mel.hop_length, _filters(mel))
-
-
-def _filters(mel: Mel) -> np.ndarray:
-    return mel_filters(mel.sr, mel.n_fft, mel.n_mels, mel.fmin, mel.fmax)
-
-
-class MelStream:
-    """Mel power of one clip whose samples come in pieces.
-
-    Push every piece, the last one with ``last=True``. How the samples were cut changes nothing.
-    """
-
-    def __init__(self, mel: Mel) -> None:
-        self._mel = mel
-        self._power: SimdMelPower | ReferenceMelPower
-        if is_supported(mel.n_fft):
-            self._power = SimdMelPower(_plan(mel))
-        else:
-            self._power = ReferenceMelPower(hann_window(mel.n_fft), mel.hop_length, _filters(mel))
-        self._pending = np.zeros(0, np.float32)
-        # Where the next frame begins, seen from what is pending: before it, for half a frame.
-        self._start = -(mel.n_fft // 2)
-
-    def push(self, y: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """The mel power of the frames that are complete now.
-
-        Parameters
-        ----------
-        y : np.ndarray [shape=(n,), dtype=float32]
-            The next samples.
-        last : bool
-            Whether the clip ends here.
-
-        Returns
-        -------
-        power : np.ndarray [shape=(b, n_mels), dtype=float32]
-            The next `b` frames.
-        """
-        n_fft, hop = self._mel.n_fft, self._mel.hop_length
-        samples = np.concatenate([self._pending, y]) if len(self._pending) else y
-        end = len(samples) + (n_fft // 2 if last else 0)
-        n_frames = max(0, 1 + (end - n_fft - self._start) // hop)
-        start, following = self._start, self._start + n_frames * hop
-        self._pending = samples[max(0, following):].copy()
-        self._start = min(0, following)
-        if not n_frames:
-            return np.empty((0, self._mel.n_mels), np.float32)
-        return self._power(samples, start, n_frames)
+def hann_window(n_fft: int) -> np.ndarray:
+    """Periodic Hann window. [shape=(n_fft,), dtype=float64]"""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)

@@ -44,7 +44,9 @@ def crop_frames(spec: FeatureSpec, seconds: float) -> int:
     n_samples = max(1, round(seconds * spec.config["sr"]))
     if not spec.width:
         return n_samples
-    from features.signal.spectral import frame_count  # brings SciPy, which a waveform needs not
+    from features.signal.melspectrogram import (
+        frame_count,  # brings SciPy, which a waveform needs not
+    )
 
     return frame_count(
         n_samples, n_fft=spec.config["n_fft"], hop_length=spec.config["hop_length"]

@@ -19,6 +19,7 @@ from pathlib import Path
 from pipeline.dataset import csv_rows as tables
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.problems import Defect
+from pipeline.runtime.rows import read_rows
 
 GET_DATA = (
     "Make the demo with `python -m pipeline.demo`, or get FSDKaggle2019 from Zenodo "
@@ -157,7 +158,7 @@ def _only_table(root: Path) -> Path:
     fit, errors = [], []
     for path in sorted(p for p in root.glob("*.csv") if p.name != SUBMISSION):
         try:
-            tables.columns(path, tables.read_rows(path)[0][1])
+            tables.columns(path, read_rows(path)[0][1])
             fit.append(path)
         except UsageError as error:
             errors.append(str(error))
@@ -175,7 +176,7 @@ def _only_table(root: Path) -> Path:
 
 def _audio_folder(root: Path, table: Path) -> str:
     """The folder, of `root` and those in it, that has most of the clips that `table` names."""
-    (_, header), *rows = tables.read_rows(table)
+    (_, header), *rows = read_rows(table)
     at = tables.columns(table, header)["fname"]
     names = []
     for _, cells in rows[::len(rows) // 100 + 1]:
@@ -200,7 +201,7 @@ def _audio_folder(root: Path, table: Path) -> str:
 
 def _header(path: Path) -> list[str]:
     try:
-        return [name.strip() for name in tables.read_rows(path)[0][1]]
+        return [name.strip() for name in read_rows(path)[0][1]]
     except UsageError:
         return []
 

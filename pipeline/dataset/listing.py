@@ -18,6 +18,7 @@ from pipeline.dataset.layouts import GET_DATA, SUBMISSION, DataFolder, SplitFile
 from pipeline.dataset.tables import USAGES
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.problems import Defect, Problem
+from pipeline.runtime.rows import each_row, read_rows
 
 # "Detected corrupted files in the curated train set", https://zenodo.org/records/3612637
 KNOWN_BAD = {
@@ -130,7 +131,7 @@ def _read_submission(place: DataFolder) -> tuple[list[tuple[int, str]], tuple[st
     """The test clips of sample_submission.csv, each with its row, and the classes."""
     if not place.submission:
         return [], ()
-    (_, header), *rows = tables.read_rows(place.submission)
+    (_, header), *rows = read_rows(place.submission)
     names = [name.strip() for name in header]
     if names.count("fname") != 1:
         raise UsageError(f"{place.submission}:1: needs one column fname, has {', '.join(names)}")
@@ -145,7 +146,7 @@ def _read_submission(place: DataFolder) -> tuple[list[tuple[int, str]], tuple[st
 
 def _read_vocabulary(path: Path) -> tuple[str, ...]:
     """The classes of vocabulary.csv, which has no header: index, name."""
-    rows = tables.read_rows(path)
+    rows = read_rows(path)
     if any(len(cells) < 2 for _, cells in rows):
         raise UsageError(f"{path}: needs an index and a name in each row")
     return tuple(sorted({cells[1].strip() for _, cells in rows}))
@@ -199,7 +200,7 @@ def _merge_test(
 
 def _read_table(listing: ListedClips, part: SplitFiles, table: Path) -> Iterator[ListedClip]:
     """The clips of a table; what is wrong goes into the listing's problems."""
-    rows = tables.each_row(table)
+    rows = each_row(table)
     _, header = next(rows)
     at = tables.columns(table, header)
     if part.split == "train" and "manually_verified" not in at:

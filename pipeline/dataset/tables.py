@@ -18,8 +18,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.dataset.csv_rows import each_row, leaves_folder
+from pipeline.dataset.csv_rows import leaves_folder
 from pipeline.runtime.errors import UsageError
+from pipeline.runtime.rows import each_row
 
 T = TypeVar("T")
 

@@ -11,10 +11,10 @@ import numpy as np
 from features.kernels.decibels import to_db
 from features.logmel import LogMel, db_floor
 from features.mfcc import Mfcc
-from features.signal.melspectrogram import MelStream
+from features.signal.mel_stream import MelStream
+from features.signal.melspectrogram import Mel
 from features.signal.moments import Moments, merge, moments_of
 from features.signal.silence import SilenceStream
-from features.signal.spectral import Mel
 from pipeline.audio.decode import Resampler, as_float32
 from pipeline.extraction.extractors import Target
 from pipeline.store.schema import ClipWriter

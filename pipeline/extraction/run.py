@@ -25,7 +25,7 @@ from pipeline.extraction.sources import Source, read_sources, write_sources
 from pipeline.extraction.worker import ClipResult, ClipTask, Worker
 from pipeline.runtime import problems as problem_list
 from pipeline.runtime.errors import BadClipsError, PipelineError, UsageError
-from pipeline.runtime.flushing import flushed_meanwhile
+from pipeline.runtime.files import flushed_meanwhile
 from pipeline.runtime.parallel import end_workers, imap, worker_count
 from pipeline.runtime.problems import Problem
 from pipeline.runtime.progress import ClipProgress, size

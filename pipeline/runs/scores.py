@@ -15,23 +15,19 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import tokenize
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.runtime.errors import PipelineError, StoreError, UsageError
-
-# How many names a message spells out before it only counts.
-SHOWN = 10
+from pipeline.runtime.errors import PipelineError, StoreError, UsageError, listed
+from pipeline.runtime.files import atomic_write
 
 # What NumPy, zipfile and zlib raise over a file that was cut short or overwritten.
 _BROKEN = (
@@ -91,27 +87,6 @@ def _faults(
             "a model that diverged gives these: train it again with a lower learning rate"
         )
     return errors
-
-
-def listed(names: Sequence[str]) -> str:
-    """'a, b, c', past `SHOWN` names with the number of the rest."""
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A path to write to, renamed to `path` when the block ends well and removed when it does not.
-
-    The folder is made if need be.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def save(path: Path, scores: Scores) -> None:

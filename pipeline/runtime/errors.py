@@ -16,6 +16,10 @@ code  meaning
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
+
+# How many names a message spells out before it only counts.
+SHOWN = 10
 
 
 class PipelineError(Exception):
@@ -49,3 +53,9 @@ class Stopped(BaseException):
         super().__init__(signum)
         self.name = signal.Signals(signum).name
         self.exit_code = 128 + signum
+
+
+def listed(names: Sequence[str]) -> str:
+    """'a, b, c', past `SHOWN` names with the number of the rest."""
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

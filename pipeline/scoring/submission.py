@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dataset.csv_rows import read_rows
 from pipeline.runs.scores import Scores, atomic_write, listed, select
 from pipeline.runtime.errors import UsageError
+from pipeline.runtime.rows import read_rows
 
 ID, LABEL = "fname", "label"
 
@@ -157,7 +157,7 @@ def check(
     where : str
         The file's name, for the messages.
     rows : sequence of (int, list of str)
-        Line numbers and cells, the header first: :func:`pipeline.dataset.csv_rows.read_rows`.
+        Line numbers and cells, the header first: :func:`pipeline.runtime.rows.read_rows`.
     sample : Sample
     classes : sequence of str
         The known labels, and

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runtime.errors import StoreError, UsageError
+from pipeline.runtime.files import flush_folder
 from pipeline.store.hdf5 import allocate
 from pipeline.store.reader import Store, open_store
 from pipeline.store.schema import (
@@ -235,15 +236,6 @@ def _blocks(file: int, store: Store, index: int) -> Iterator[bytes]:
             return
         yield data
         at, left = at + len(data), left - len(data)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make renames in a folder survive a loss of power."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _line(f: JournalEntry) -> str:

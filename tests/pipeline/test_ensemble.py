@@ -219,7 +219,8 @@ def test_the_command_makes_a_run_and_says_what_it_is_worth(made_up, method):
     assert re.search(r"lwlrap of 60 clips\n  good +[01]\.\d{4}\n  fair +[01]\.\d{4}\n"
                      r"  \(plain geometric mean\) +[01]\.\d{4}\n  both +[01]\.\d{4}\n", done.stdout)
     rival = "good alone" if method == "geometric" else "the plain geometric mean"
-    assert re.search(rf"both \({method}\) over {rival}: [+-]0\.\d{{4}} \(95 % interval", done.stdout)
+    assert re.search(rf"both \({method}\) over {rival}: [+-]0\.\d{{4}} \(95 % interval",
+                     done.stdout)
     oof, tests = load_run(made_up / "runs", "both")
     assert oof.values.shape == (N_CURATED, len(CLASSES))
     assert [t.values.shape for t in tests] == [(N_TEST, len(CLASSES))]
@@ -294,8 +295,8 @@ def test_settings_that_cannot_be(made_up, changed, message):
 
 
 def test_no_runs(made_up):
-    empty = ensemble.Settings(runs_dir=made_up / "runs", runs=(), name="e", method="rank", weights=(),
-                              data=made_up / "prepared", seed=0)
+    empty = ensemble.Settings(runs_dir=made_up / "runs", runs=(), name="e", method="rank",
+                              weights=(), data=made_up / "prepared", seed=0)
     with pytest.raises(UsageError, match="no runs to combine"):
         ensemble.run(empty)
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from pipeline import submit
-from pipeline.dataset.csv_rows import read_rows
 from pipeline.dataset.tables import Dataset, write_dataset
 from pipeline.runs.scores import Scores, save
 from pipeline.runtime.errors import BadClipsError, UsageError
+from pipeline.runtime.rows import read_rows
 from pipeline.scoring import submission
 
 ROOT = Path(__file__).parents[2]
@@ -45,8 +45,9 @@ def made_up(tmp_path):
 
 
 def settings(root, **changed):
-    result = submit.Settings(runs_dir=root / "runs", run="both", data=root / "prepared", sample=None,
-                           out=root / "submission.csv", top=0, check=None, allow_missing=0)
+    result = submit.Settings(runs_dir=root / "runs", run="both", data=root / "prepared",
+                             sample=None, out=root / "submission.csv", top=0, check=None,
+                             allow_missing=0)
     return dataclasses.replace(result, **changed)
 
 

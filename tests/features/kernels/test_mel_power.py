@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from features.kernels.mel_power import ReferenceMelPower, SimdMelPower, make_bands, make_plan
 from features.logmel import LogMel
 from features.signal.mel_filters import mel_filters
-from features.signal.spectral import hann_window
+from features.signal.melspectrogram import hann_window
 
 
 def expected_power(samples, start, n_frames, window, hop, filters):

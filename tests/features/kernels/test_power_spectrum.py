@@ -17,7 +17,7 @@ from features.kernels.power_spectrum import (
     sample_order,
 )
 from features.kernels.simd import LANES
-from features.signal.spectral import hann_window
+from features.signal.melspectrogram import hann_window
 
 LENGTHS = [512, 1024, 2048, 4096, 8192, 1 << 14, 1 << 15, 1 << 17]
 

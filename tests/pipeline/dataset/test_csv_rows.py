@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.dataset import csv_rows as tables
 from pipeline.runtime.errors import UsageError
+from pipeline.runtime.rows import read_rows
 
 
 @pytest.fixture
@@ -24,12 +25,12 @@ def path(tmp_path):
 ])
 def test_spreadsheets_line_ends_and_byte_order_mark(path, data):
     path.write_bytes(data)
-    assert tables.read_rows(path) == [(1, ["fname", "labels"]), (2, ["a.wav", "Bark"])]
+    assert read_rows(path) == [(1, ["fname", "labels"]), (2, ["a.wav", "Bark"])]
 
 
 def test_rows_count_as_an_editor_counts_lines(path):
     path.write_bytes(b'a,b\n\n1,"x\ny"\n\n2,z\n\n')
-    assert tables.read_rows(path) == [(1, ["a", "b"]), (3, ["1", "x\ny"]), (6, ["2", "z"])]
+    assert read_rows(path) == [(1, ["a", "b"]), (3, ["1", "x\ny"]), (6, ["2", "z"])]
 
 
 @pytest.mark.parametrize(("data", "words"), [
@@ -46,13 +47,13 @@ def test_rows_count_as_an_editor_counts_lines(path):
 def test_what_is_no_csv(path, data, words):
     path.write_bytes(data)
     with pytest.raises(UsageError, match=r"t\.csv") as error:
-        tables.read_rows(path)
+        read_rows(path)
     assert words in str(error.value)
 
 
 def test_a_folder_is_no_csv(tmp_path):
     with pytest.raises(UsageError, match="not a file"):
-        tables.read_rows(tmp_path)
+        read_rows(tmp_path)
 
 
 @given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=4)
@@ -62,7 +63,7 @@ def test_any_csv_comes_back(tmp_path_factory, rows):
     text = io.StringIO(newline="")
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
     path.write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())
-    assert [cells for _, cells in tables.read_rows(path)] == rows
+    assert [cells for _, cells in read_rows(path)] == rows
 
 
 @given(st.binary())
@@ -70,7 +71,7 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("csv") / "t.csv"
     path.write_bytes(data)
     try:
-        rows = tables.read_rows(path)
+        rows = read_rows(path)
     except UsageError:
         return
     assert rows

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from pipeline.runtime import flushing
-from pipeline.runtime.flushing import flushed_meanwhile
+from pipeline.runtime import files as flushing
+from pipeline.runtime.files import flushed_meanwhile
 
 
 @pytest.fixture

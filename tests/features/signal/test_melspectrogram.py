@@ -21,7 +21,7 @@ from features.kernels.decibels import to_db
 from features.logmel import LogMel, db_floor
 from features.mfcc import Mfcc
 from features.signal.mel_filters import mel_filters
-from features.signal.spectral import Mel, frame_count, hann_window
+from features.signal.melspectrogram import Mel, frame_count, hann_window
 
 # What the package promises: in dB for log-mel frames, and for a coefficient.
 TOLERANCE = 1e-3
