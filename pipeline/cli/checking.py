@@ -78,7 +78,9 @@ def _type_of(field: Field) -> Any:
         return field.hint
     classes = field.entry_classes()
     entry: Any = Union[classes]  # noqa: UP007
-    return dict[str, entry if len(classes) == 1 else Annotated[entry, Discriminator("kind")]]
+    if len(classes) > 1:
+        entry = Annotated[entry, Discriminator("kind")]
+    return dict[str, entry]
 
 
 def _as_json(value: Any, field: Field) -> Any:

@@ -65,7 +65,8 @@ class Section:
     name : str
     classes : callable, optional
         Returns the dataclasses `X` where importing them takes too long for ``--help``; the field
-        is a ``Mapping[str, Any]`` then. Called only once ``--help`` is out of the question.
+        is a ``Mapping[str, Any]`` then. Called only once ``--help`` is out of the question. Name a
+        function here: a lambda in an annotation does not see the module's names.
     """
 
     name: str
