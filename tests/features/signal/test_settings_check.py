@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import hypothesis
 import pytest
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
@@ -77,7 +78,8 @@ def test_all_that_is_wrong_is_listed():
         check_settings(Frames(n_fft=0, fmin=-1, dtype=""), "mel")
 
 
-numbers = st.one_of(st.integers(-20, 5000), st.floats(), st.floats(-2, 2))
+numbers = st.one_of(st.integers(-20, 5000), st.floats(-2, 2), st.floats(),
+                    st.sampled_from([float("nan"), float("inf"), -float("inf")]))
 values = st.one_of(numbers, st.none(), st.booleans(), st.text("int1632floa5", max_size=7),
                    st.sampled_from(["int16", "float32"]))
 names = [f.name for f in dataclasses.fields(Frames) if f.name != "bands"]
@@ -91,6 +93,7 @@ class Stage:
     features: Annotated[Mapping[str, Frames], Section("features")]
 
 
+@hypothesis.settings(max_examples=300)
 @given(settings)
 def test_verdicts_and_words_are_those_of_params_yaml(chosen):
     # What stands as a text in the file may be a number there: YAML 1.1 reads 1e-3 as a text.
