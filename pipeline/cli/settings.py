@@ -10,7 +10,6 @@ too (:class:`~pipeline.cli.markers.SharedBy`); ``--set`` and dotted flags, which
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ def parse(stage: str, settings_class: type[T], doc: str, argv: list[str] | None 
     if problem:
         raise problem
 
-    document = copy.deepcopy(document)
+    document = _unaliased(document)
     assignments, wrong = _assign(given.get("set", []), document, stage, fields)
     values = _from_file(stage, fields, document)
     for field in fields.values():
@@ -88,6 +87,15 @@ def parse(stage: str, settings_class: type[T], doc: str, argv: list[str] | None 
     if errors := errors + wrong + wrong_values:
         raise UsageError("\n".join(errors))
     return settings_class(**result)
+
+
+def _unaliased(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which no two entries are one: YAML's ``*alias`` is the very mapping it names."""
+    return {
+        section: {key: dict(value) if isinstance(value, dict) else value
+                  for key, value in found.items()} if isinstance(found, dict) else found
+        for section, found in document.items()
+    }
 
 
 def _from_file(

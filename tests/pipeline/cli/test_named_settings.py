@@ -166,6 +166,14 @@ def test_what_names_one_entry_wins_over_the_plain_flag(params):
         assert [f.sr for f in read(params(), *flags).named.values()] == [8000, 44100, 44100]
 
 
+def test_entries_that_yaml_makes_of_one_another_stay_apart(params):
+    path = params(("mel: {kind: mel, n_fft: 512}",
+                   "mel: &mel {kind: mel, n_fft: 512}\n  twin: *mel\n  child: {<<: *mel, sr: 8000}"))
+    named = read(path, "--features.mel.n-fft", "1024").named
+    assert [named[name].n_fft for name in ("mel", "twin", "child")] == [1024, 512, 512]
+    assert [named[name].sr for name in ("mel", "twin", "child")] == [22050, 22050, 8000]
+
+
 def test_set_is_not_a_flag_over_entries(params):
     named = read(params(), "--set", "demo.sr=8000").named
     assert [f.sr for f in named.values()] == [16000, 8000, 32000]
