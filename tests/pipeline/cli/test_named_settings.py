@@ -167,8 +167,8 @@ def test_what_names_one_entry_wins_over_the_plain_flag(params):
 
 
 def test_entries_that_yaml_makes_of_one_another_stay_apart(params):
-    path = params(("mel: {kind: mel, n_fft: 512}",
-                   "mel: &mel {kind: mel, n_fft: 512}\n  twin: *mel\n  child: {<<: *mel, sr: 8000}"))
+    path = params(("mel: {kind: mel, n_fft: 512}", "mel: &mel {kind: mel, n_fft: 512}\n"
+                   "  twin: *mel\n  child: {<<: *mel, sr: 8000}"))
     named = read(path, "--features.mel.n-fft", "1024").named
     assert [named[name].n_fft for name in ("mel", "twin", "child")] == [1024, 512, 512]
     assert [named[name].sr for name in ("mel", "twin", "child")] == [22050, 22050, 8000]
