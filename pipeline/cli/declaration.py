@@ -146,6 +146,11 @@ def fields_of(settings_class: type) -> dict[str, Field]:
     }
 
 
+def named_section(section: str, stage: str, fields: Mapping[str, Field]) -> Field:
+    """The field that a section of named entries fills."""
+    return next(f for f in fields.values() if f.is_mapping and f.section(stage) == section)
+
+
 def class_of(entry: Any, classes: tuple[type, ...]) -> type | None:
     """The dataclass of a named entry: the only one, or the one of its ``kind``."""
     if len(classes) == 1:

@@ -8,7 +8,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.declaration import Field
+from pipeline.cli.declaration import Field, named_section
 from pipeline.cli.markers import AlsoPositional, FlagOnly, Positional
 from pipeline.cli.params_file import PARAMS, keys_by_section
 
@@ -59,7 +59,7 @@ def make_parser(
                  f"({', '.join(sections)}) and key; repeatable",
         )
     for section in (name for name, keys in sections.items() if keys is None):
-        field = next(f for f in fields.values() if f.is_mapping and f.section(stage) == section)
+        field = named_section(section, stage, fields)
         group = parser.add_argument_group(f"settings of one entry of {section}, by its name")
         # Only for show: the names are params.yaml's, see `expand_dotted`.
         group.add_argument(

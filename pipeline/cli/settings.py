@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pipeline.cli.declaration import Field, class_of, fields_of, suggestion
+from pipeline.cli.declaration import Field, class_of, fields_of, named_section, suggestion
 from pipeline.cli.flags import expand_dotted, make_parser, params_path
 from pipeline.cli.markers import AlsoPositional, Replaces, SharedBy
 from pipeline.cli.params_file import PARAMS, keys_by_section, read_document, wrong_sections
@@ -178,8 +178,8 @@ def _find(
         mapping = mapping[entry]
         if not isinstance(mapping, dict):
             raise UsageError(f"{section}.{entry} is no mapping")
-        field = next(f for f in fields.values() if f.is_mapping and f.section(stage) == section)
-        entry_class = class_of(mapping, field.entry_classes())
+        classes = named_section(section, stage, fields).entry_classes()
+        entry_class = class_of(mapping, classes)
         keys = list(fields_of(entry_class)) if entry_class else [key]
     if key not in keys:
         raise UsageError(f"no setting {key!r}; {suggestion(key, keys)}")
@@ -196,7 +196,7 @@ def _share(
         if marker is None or field.name not in values:
             continue
         section = marker.section
-        target = next(f for f in fields.values() if f.is_mapping and f.section(stage) == section)
+        target = named_section(section, stage, fields)
         entries, classes = values.get(target.name, {}), target.entry_classes()
         for name, entry in entries.items():
             entry_class = class_of(entry, classes)
