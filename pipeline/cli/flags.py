@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
@@ -67,6 +68,20 @@ def make_parser(
             help=field.help or f"the same as --set {section}.NAME.KEY=VALUE",
         )
     return parser
+
+
+def read_flags(
+    parser: argparse.ArgumentParser, argv: Sequence[str], fields: Mapping[str, Field]
+) -> dict[str, Any]:
+    """The values of the flags that are given; argparse's error with the flag that is near."""
+    given, unknown = parser.parse_known_args(argv)
+    if unknown:
+        names = [token.partition("=")[0] for token in unknown if token.startswith("--")]
+        known = [field.flag for field in fields.values() if not field.is_mapping]
+        near = [flag for name in names for flag in difflib.get_close_matches(name, known, 1)]
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return vars(given)
 
 
 def expand_dotted(argv: Iterable[str], sections: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.cli.declaration import Field, class_of, fields_of, named_section, suggestion
-from pipeline.cli.flags import expand_dotted, make_parser, params_path
+from pipeline.cli.flags import expand_dotted, make_parser, params_path, read_flags
 from pipeline.cli.markers import AlsoPositional, Replaces, SharedBy
 from pipeline.cli.params_file import PARAMS, keys_by_section, read_document, wrong_sections
 from pipeline.runtime.errors import UsageError
@@ -63,7 +63,7 @@ def parse(stage: str, settings_class: type[T], doc: str, argv: list[str] | None 
         except UsageError as error:
             problem = error
     parser = make_parser(stage, doc, fields, _from_file(stage, fields, document))
-    given = vars(parser.parse_args(expand_dotted(argv, sections)))
+    given = read_flags(parser, expand_dotted(argv, sections), fields)
     if problem:
         raise problem
 
@@ -74,7 +74,8 @@ def parse(stage: str, settings_class: type[T], doc: str, argv: list[str] | None 
         if field.marker(AlsoPositional) and given.get(field.name.upper()) is not None:
             given[field.name] = given[field.name.upper()]
         if field.name in given and (replaced := field.marker(Replaces)):
-            values |= dict.fromkeys(replaced.names)
+            values |= {name: None for name in replaced.names
+                       if (fields[name].section(stage), "", name) not in assignments}
         if field.name in given and (field.section(stage), "", field.name) in assignments:
             wrong.append(f"{field.flag} is given twice: also by "
                          f"--set {field.section(stage)}.{field.name}")

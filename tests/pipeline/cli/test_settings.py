@@ -142,6 +142,8 @@ def test_a_rate_for_all_replaces_the_rates_of_each(params):
     given = read(path, "--sr", "22050", "--low-sr", "4000")
     assert (given.sr, given.low_sr, given.high_sr) == (22050, 4000, None)
     assert read(path, "--low-sr", "4000").high_sr == 32000
+    given = read(path, "--sr", "22050", "--set", "demo.low_sr=4000")
+    assert (given.sr, given.low_sr, given.high_sr) == (22050, 4000, None)
 
 
 def test_the_projects_own_rates():
@@ -207,6 +209,19 @@ def test_flags_that_argparse_refuses_exit_with_2(params, flags, capsys):
         read(params(), *flags)
     assert caught.value.code == 2
     assert "usage: python -m pipeline.demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "said"), [
+    (["--top-bd", "3"], "unrecognized arguments: --top-bd 3; did you mean --top-db?\n"),
+    (["--knd=rnn", "--part", "a"],
+     "unrecognized arguments: --knd=rnn --part a; did you mean --kind, --parts?\n"),
+    (["--zebra"], "unrecognized arguments: --zebra\n"),
+    (["stray"], "unrecognized arguments: stray\n"),
+])
+def test_a_flag_that_is_near_is_named(params, flags, said, capsys):
+    with pytest.raises(SystemExit):
+        read(params(), *flags)
+    assert capsys.readouterr().err.endswith("error: " + said)
 
 
 def test_unknown_and_missing_keys_are_all_listed(params):
