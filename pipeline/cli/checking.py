@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Discriminator, TypeAdapter, ValidationError
+from annotated_types import Ge, Le
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from pipeline.cli.declaration import (
@@ -27,7 +29,16 @@ from pipeline.cli.declaration import (
 )
 from pipeline.cli.markers import SharedBy
 
+_typed_dict: Any = TypedDict  # its keys are not known before
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class _UnknownKind:
+    """What an entry is whose ``kind`` is missing or names no dataclass: always refused."""
+
+    kind: Annotated[int, Ge(1), Le(0)]
+
 
 # A list in a list is no setting: it stands for what JSON has no word for, to be refused.
 _REFUSED = [[None]]
@@ -57,10 +68,10 @@ def checked(
     # A switch that is not given is what its declaration says, None too.
     switches = {n: v for n, v in values.items() if not fields[n].in_file and v is fields[n].default}
     present = {n: f for n, f in fields.items() if n in values and n not in switches}
-    values_type = TypedDict("values_type", {  # type: ignore[misc]
-        name: _type_of(field) for name, field in present.items()
+    values_type = _typed_dict("values_type", {
+        name: _type_of(values[name], field) for name, field in present.items()
     })
-    values_type.__pydantic_config__ = _STRICT  # type: ignore[attr-defined]
+    values_type.__pydantic_config__ = _STRICT
     written = {name: _as_json(values[name], field) for name, field in present.items()}
     try:
         result: Any = TypeAdapter(values_type).validate_json(json.dumps(written))
@@ -72,15 +83,16 @@ def checked(
     return switches | result, []
 
 
-def _type_of(field: Field) -> Any:
-    """The field's type for pydantic, which is to tell the members of a union by their kind."""
+def _type_of(value: Any, field: Field) -> Any:
+    """The field's type for pydantic; of named entries, each the dataclass of its kind."""
     if not field.is_mapping:
         return field.hint
     classes = field.entry_classes()
-    entry: Any = Union[classes]  # noqa: UP007
-    if len(classes) > 1:
-        entry = Annotated[entry, Discriminator("kind")]
-    return dict[str, entry]
+    entries = value if isinstance(value, dict) else {}
+    return _typed_dict("entries_type", {
+        name: class_of(entry, classes) or _UnknownKind
+        for name, entry in entries.items() if isinstance(name, str)
+    })
 
 
 def _as_json(value: Any, field: Field) -> Any:
@@ -96,7 +108,7 @@ def _as_json(value: Any, field: Field) -> Any:
         known = fields_of(entry_class) if entry_class else {}
         result[name] = {
             str(key): _scalars(item, known[key].shape) if key in known else _plain(item)
-            for key, item in entry.items()
+            for key, item in entry.items() if key != "kind" or key in known
         } if isinstance(entry, dict) else _REFUSED
     return result
 
@@ -185,26 +197,23 @@ def _is_shared(
 def _of_entry(
     error: Any, rest: list[Any], entries: Mapping[str, Any], field: Field, section: str, path: Path
 ) -> str:
-    """One error within a named entry. `rest` is (name, kind, key, item) or as much as there is."""
+    """One error within a named entry. `rest` is (name, key, item) or as much as there is."""
     classes = field.entry_classes()
     name, *rest = rest
     entry = entries.get(name)
-    if len(classes) > 1:
-        rest = rest[1:]  # the kind
     place = f"{section}.{name}"
     if not isinstance(entry, dict):
         return f"{path}: {place} is {_shown(entry)}: needs a mapping with its settings"
     kind = error["type"]
     if kind == "value_error":
         return f"{path}: {place}: {error['ctx']['error']}"
-    if kind == "union_tag_not_found":
+    entry_class = class_of(entry, classes)
+    if entry_class is None and "kind" not in entry:
         return f"{path}: {place}.kind is missing; {suggestion('', kinds_of(classes))}"
-    if kind == "union_tag_invalid":
+    if entry_class is None:
         value = entry["kind"]
         return (f"--{place}.kind (or {place}.kind in {path}) is {_shown(value)}: "
                 + suggestion(str(value), kinds_of(classes)))
-    entry_class = class_of(entry, classes)
-    assert entry_class is not None, error
     known, key = fields_of(entry_class), str(rest[0])
     if kind == "missing":
         return f"{path}: {place}.{key} is missing"

@@ -161,7 +161,11 @@ def class_of(entry: Any, classes: tuple[type, ...]) -> type | None:
 
 def kinds_of(classes: Iterable[type]) -> list[str]:
     """The values of ``kind`` that tell these dataclasses apart."""
-    return [kind for c in classes for kind in fields_of(c)["kind"].shape.choices]
+    kinds: list[str] = []
+    for each in classes:
+        field = fields_of(each).get("kind")
+        kinds += field.shape.choices if field else [each.kind]  # type: ignore[attr-defined]
+    return kinds
 
 
 def requirement(shape: Shape, value: Any) -> str:

@@ -58,7 +58,8 @@ class Section:
 
     Of a scalar, the section has a key of the field's name (``machine: {jobs: -1}``). Of a field of
     type ``Mapping[str, X]``, the section is the mapping: one dataclass `X` per name, or one of a
-    union of dataclasses that a field ``kind: Literal[...]`` tells apart.
+    union of dataclasses that `kind` tells apart: a field ``kind: Literal[...]`` or a class
+    attribute.
 
     Attributes
     ----------

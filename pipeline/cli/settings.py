@@ -182,6 +182,7 @@ def _find(
         classes = named_section(section, stage, fields).entry_classes()
         entry_class = class_of(mapping, classes)
         keys = list(fields_of(entry_class)) if entry_class else [key]
+        keys += ["kind"] if len(classes) > 1 and "kind" not in keys else []
     if key not in keys:
         raise UsageError(f"no setting {key!r}; {suggestion(key, keys)}")
     return _Place(mapping, entry, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
@@ -332,6 +332,39 @@ def test_classes_that_are_looked_up_late(params, capsys):
     assert caught.value.code == 0
     with pytest.raises(ZeroDivisionError):
         read(params(), cls=LazyAtHelp)
+
+
+@dataclass(frozen=True)
+class Loud:
+    level: Annotated[float, Ge(0)] = 1.0
+    kind: ClassVar[str] = "loud"
+
+
+@dataclass(frozen=True)
+class Quiet:
+    level: Annotated[float, Le(0)] = -1.0
+    kind: ClassVar[str] = "quiet"
+
+
+@dataclass(frozen=True)
+class ByClass:
+    named: Annotated[Mapping[str, Loud | Quiet], Section("features")]
+
+
+def test_a_class_attribute_may_be_the_kind(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("features: {a: {kind: loud}, b: {kind: quiet, level: -2}}")
+    assert read(path, cls=ByClass).named == {"a": Loud(), "b": Quiet(-2.0)}
+    assert read(path, "--features.a.kind", "quiet", cls=ByClass).named["a"] == Quiet()
+    assert refused(path, "--features.a.level", "-1", "--features.b.kind", "qiet", cls=ByClass) == [
+        "--features.a.level (or features.a.level in FILE) is -1: needs a number, at least 0",
+        "--features.b.kind (or features.b.kind in FILE) is 'qiet': did you mean quiet?",
+    ]
+    path.write_text("features: {a: {}, b: {kind: quiet, lvl: 1}}")
+    assert refused(path, cls=ByClass) == [
+        "FILE: features.a.kind is missing; known: loud, quiet",
+        "FILE: unknown key features.b.lvl; did you mean level?",
+    ]
 
 
 def test_help_tells_of_named_entries(params, capsys):
