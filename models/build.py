@@ -78,7 +78,7 @@ def build(
 
     Returns
     -------
-    keras.Model [input (clips, *input_shape), output (clips, n_classes) float32]
+    keras.Model [input (clips, ...), output (clips, n_classes) float32]
         Not compiled: see :func:`compile_for`. The output is float32 under any dtype policy.
 
     Raises
