@@ -9,7 +9,8 @@ BIN    := $(VENV)/bin
 RUN    := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)
 
 # The public modules are those that docs/api has a page of; their docstrings are checked.
-PUBLIC := $(addsuffix .py,$(subst .,/,$(shell sed -n 's/^.. automodule:: //p' docs/api/*.rst)))
+PAGES  := $(subst .,/,$(shell sed -n 's/^.. automodule:: //p' docs/api/*.rst))
+PUBLIC := $(wildcard $(PAGES:%=%.py) $(PAGES:%=%/__init__.py))
 
 # What `make quick` leaves out: tests that load TensorFlow, compile, or start processes.
 SLOW := tests/models tests/pipeline/training tests/pipeline/synthesis tests/features/kernels/test_compiled.py \
