@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import doctest
-import importlib
+import importlib.util
 import re
 import subprocess
+import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -42,6 +44,66 @@ def without_example(source: str) -> list[str]:
 
 
 PUBLIC = public_modules(API)
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def folders(page: str) -> dict[str, tuple[set[str], set[str]]]:
+    """The table of folders of a page: what each may import, and its modules."""
+    rows = re.findall(r"^\| `([\w/]+)/` \|[^|]*\|([^|]*)\|([^|]*)\|$", page, re.MULTILINE)
+    return {
+        folder: (set(re.findall(r"\w+", may)), set(re.findall(r"`(\w+)`", modules)))
+        for folder, may, modules in rows
+    }
+
+
+def folders_there(root: Path) -> dict[str, tuple[set[str], set[str]]]:
+    """The same of the packages: what their docstrings say, and the files."""
+    found = {}
+    for init in sorted(p for top in ("features", "models", "pipeline")
+                       for p in (root / top).rglob("__init__.py")):
+        doc = ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""
+        may = re.search(r"^May import: (.+?)\.$", doc, re.DOTALL | re.MULTILINE)
+        text = may[1].replace("nothing of this project", "") if may else ""
+        modules = {p.stem for p in init.parent.glob("*.py")} - {"__init__"}
+        name = init.parent.relative_to(root).as_posix()
+        found[name] = (set(re.findall(r"\w+", text)), modules)
+    return found
+
+
+def out_of_date(page: str, root: Path) -> list[str]:
+    """Where a page's table of folders differs from the folders."""
+    table, there = folders(page), folders_there(root)
+    found = [f"{folder}: in the table alone" for folder in table.keys() - there.keys()]
+    found += [f"{folder}: not in the table" for folder in there.keys() - table.keys()]
+    for folder in table.keys() & there.keys():
+        both = zip(("import", "module"), table[folder], there[folder], strict=True)
+        for kind, said, true in both:
+            found += [f"{folder}: {kind} {x}: in the table alone" for x in said - true]
+            found += [f"{folder}: {kind} {x}: not in the table" for x in true - said]
+    return sorted(found)
+
+
+def test_the_architecture_names_what_is_there():
+    assert out_of_date(ARCHITECTURE, ROOT) == []
+
+
+def test_a_table_that_is_out_of_date_is_seen(tmp_path):
+    store = tmp_path / "pipeline" / "store"
+    store.mkdir(parents=True)
+    (store / "__init__.py").write_text('"""Stores.\n\nMay import: runtime.\n"""')
+    (store / "reader.py").touch()
+    page = "| `pipeline/store/` | stores | runtime | `reader` |"
+    assert out_of_date(page, tmp_path) == []
+    assert out_of_date(page.replace("`reader`", "`writer`"), tmp_path) == [
+        "pipeline/store: module reader: not in the table",
+        "pipeline/store: module writer: in the table alone",
+    ]
+    assert out_of_date(page.replace("runtime", "runtime, audio"), tmp_path) == [
+        "pipeline/store: import audio: in the table alone"
+    ]
+    assert out_of_date(page.replace("/store/", "/audio/"), tmp_path) == [
+        "pipeline/audio: in the table alone", "pipeline/store: not in the table"
+    ]
 
 
 def test_the_public_modules_are_found():
@@ -56,14 +118,36 @@ def test_examples_in_docstrings_run(name):
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_have_an_example(name):
-    path = f"{name.replace('.', '/')}.py"
-    missing = without_example((ROOT / path).read_text(encoding="utf-8"))
-    assert missing == [] or incomplete().match(path)
+    path = Path(importlib.util.find_spec(name).origin)
+    missing = without_example(path.read_text(encoding="utf-8"))
+    assert missing == [] or incomplete().match(path.relative_to(ROOT).as_posix())
 
 
 def test_a_missing_example_is_seen():
     source = 'def f():\n    """Do."""\ndef g():\n    """>>> g()"""\ndef _h(): ...\nclass C: ...'
     assert without_example(source) == ["f", "C"]
+
+
+def code_block(page: str) -> str:
+    """The first Python block of a page, without its indentation."""
+    block = re.search(r"^( *)```python\n(.*?)^\1```", page, re.DOTALL | re.MULTILINE)
+    assert block
+    return textwrap.dedent(block[2])
+
+
+def test_the_template_of_a_feature_keeps_the_contract(tmp_path):
+    from features.base import check_feature
+
+    file = tmp_path / "energy.py"
+    file.write_text(code_block((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    spec = importlib.util.spec_from_file_location("energy", file)
+    module = sys.modules["energy"] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        check_feature(module.Energy(hop_length=441))
+        assert doctest.testmod(module).failed == 0
+    finally:
+        del sys.modules["energy"]
 
 
 def targets(makefile: str) -> set[str]:
