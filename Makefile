@@ -19,7 +19,7 @@ SLOW := tests/models tests/pipeline/training tests/pipeline/synthesis tests/feat
 # The interpreter was chosen, so .venv has to be of its version.
 ifneq ($(origin PYTHON),file)
 OTHER := $(shell $(PYTHON) -c 'import sys; v = "version = {}.{}.".format(*sys.version_info); \
-	print("" if v in open("$(VENV)/pyvenv.cfg").read() else "other-python")' 2>&1 || echo other-python)
+	print("" if v in open("$(VENV)/pyvenv.cfg").read() else "other-python")' 2>/dev/null || echo other-python)
 endif
 
 .DEFAULT_GOAL := help
@@ -33,7 +33,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml $(OTHER)
 	@touch $@
 
 $(VENV)/.docs-installed: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,docs]'
 	@touch $@
 
 help: ## list the targets
