@@ -122,8 +122,8 @@ def extract(request: Request) -> Summary:
 
 def contents_of(target: Target, clips: Sequence[Clip], excluded: tuple[Excluded, ...]) -> Contents:
     """What a target's store holds of these clips: ids, lengths, and what was left out."""
-    sr = target.extractor.sr
-    n_frames = target.extractor.n_frames
+    sr = target.feature.sr
+    n_frames = target.feature.n_frames
     lengths = (n_frames(resampled_length(c.frames, c.sr, sr)) for c in clips)
     return Contents(tuple(c.clip_id for c in clips), tuple(lengths), excluded)
 

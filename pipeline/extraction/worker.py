@@ -131,14 +131,14 @@ class Worker:
         targets = [t for t in self.targets if t.name in work.starts]
         with ExitStack() as stack:
             tracks = []
-            for sr in sorted({t.extractor.sr for t in targets}):
+            for sr in sorted({t.feature.sr for t in targets}):
                 length = work.header.length_at(sr)
                 sinks = [
                     (target, stack.enter_context(ClipWriter(
                         self.places[target.name], target.spec, work.index,
-                        work.starts[target.name], target.extractor.n_frames(length),
+                        work.starts[target.name], target.feature.n_frames(length),
                     )))
-                    for target in targets if target.extractor.sr == sr
+                    for target in targets if target.feature.sr == sr
                 ]
                 tracks.append(ClipFeatures(work.header.sr, sr, length, sinks, self.spool))
             for y, last in checked(work):
