@@ -20,9 +20,12 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import setting
+from pipeline.cli.markers import AlsoPositional, Help
 from pipeline.runtime.errors import UsageError
 
 MARKER = "demo.json"  # the settings that made the folder; also in an unfinished one
@@ -33,11 +36,12 @@ TWO_LABELS, WRONG_LABELS, PUBLIC = 1 / 7, 0.5, 0.3  # shares of the clips
 
 @dataclass(frozen=True)
 class Settings:
-    out: Path = setting("the folder to make", also_positional=True)
-    seed: int = setting("of every random choice", minimum=0)
-    curated: int = setting("training clips with correct labels", minimum=1)
-    noisy: int = setting("training clips with a background and wrong labels", minimum=0)
-    test: int = setting("test clips", minimum=1)
+    out: Annotated[Path, AlsoPositional(), Help("folder to create")]
+    seed: Annotated[int, Ge(0), Help("random seed of every sound and label")]
+    curated: Annotated[int, Ge(1), Help("number of training clips with correct labels")]
+    noisy: Annotated[int, Ge(0), Help("number of training clips with background sounds, about "
+                                      "half of them with wrong labels")]
+    test: Annotated[int, Ge(1), Help("number of test clips")]
 
 
 def run(settings: Settings) -> None:

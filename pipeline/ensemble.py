@@ -16,10 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import setting
+from pipeline.cli.markers import Help
+from pipeline.runtime.choices import EnsembleMethod
 from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,14 +35,18 @@ RESAMPLES = 200  # enough for an interval's first digits, in seconds
 
 @dataclass(frozen=True)
 class Settings:
-    runs_dir: Path = setting("the folder of all runs")
-    runs: tuple[str, ...] = setting("the runs to combine")
-    name: str = setting("the run to make of them, in the same folder")
-    method: str = setting("how to combine the scores",
-                          choices=("geometric", "arithmetic", "rank", "stack"))
-    weights: tuple[float, ...] = setting("one a run; none are equal weights", minimum=0)
-    data: Path = setting("the folder that prepare wrote, for the labels")
-    seed: int = setting("of the resampling behind the interval that is printed", minimum=0)
+    runs_dir: Annotated[Path, Help("folder of all runs")]
+    runs: Annotated[tuple[str, ...], Help("names of the runs to combine")]
+    name: Annotated[str, Help("name of the resulting run, in the same folder")]
+    method: Annotated[EnsembleMethod, Help(
+        "how to combine: geometric or arithmetic mean, mean of ranks, or stack (ridge "
+        "regression, needs 3 folds)"
+    )]
+    weights: Annotated[tuple[Annotated[float, Ge(0)], ...], Help(
+        "one weight per run, in the order of --runs; none: equal weights"
+    )]
+    data: Annotated[Path, Help("folder that prepare wrote, with the labels")]
+    seed: Annotated[int, Ge(0), Help("random seed of the bootstrap behind the printed interval")]
 
 
 def run(settings: Settings) -> None:

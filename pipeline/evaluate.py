@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import setting
+from pipeline.cli.markers import Help
 from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,12 +34,12 @@ CONFUSIONS = 15
 
 @dataclass(frozen=True)
 class Settings:
-    runs_dir: Path = setting("the folder of all runs")
-    runs: tuple[str, ...] = setting("the runs to measure")
-    data: Path = setting("the folder that prepare wrote, for the labels")
-    out: Path = setting("the folder for what is written")
-    seed: int = setting("of the bootstrap", minimum=0)
-    resamples: int = setting("bootstrap resamples behind an interval", minimum=1)
+    runs_dir: Annotated[Path, Help("folder of all runs")]
+    runs: Annotated[tuple[str, ...], Help("names of the runs to measure, ensembles too")]
+    data: Annotated[Path, Help("folder that prepare wrote, with the labels")]
+    out: Annotated[Path, Help("folder to write metrics.json and the plots to")]
+    seed: Annotated[int, Ge(0), Help("random seed of the bootstrap intervals")]
+    resamples: Annotated[int, Ge(1), Help("number of bootstrap resamples per interval")]
 
 
 def run(settings: Settings) -> None:

@@ -21,18 +21,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from annotated_types import Ge, Le
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import PARAMS, read_values, setting
+from pipeline.cli.markers import FlagOnly, Help, Replaces, Section
+from pipeline.cli.params_file import PARAMS, read_values
+from pipeline.runtime.choices import Backend, FeatureName, FrameDtype, WaveformDtype
 
 if TYPE_CHECKING:
     from pipeline.extraction.extractors import Target
     from pipeline.extraction.request import Summary
 
-FEATURES = ("waveform", "mfcc", "logmel")
 RATES = ("waveform_sr", "mfcc_sr", "logmel_sr")
-MAX_SR = 768_000
+Rate = Annotated[int, Ge(1000), Le(768_000)]
 
 # For the workers, and before NumPy is imported here. One thread each, for a BLAS with more may
 # round sums differently; and memory that is freed stays with glibc, for blocks of half a megabyte
@@ -45,37 +48,57 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Settings:
-    data: Path = setting("what prepare wrote, or a data set's folder")
-    out: Path = setting("the stores' folder")
-    features: tuple[str, ...] = setting("what to extract", choices=FEATURES)
-    sr: int = setting(
-        "sampling rate of every feature (Hz)", minimum=1000, maximum=MAX_SR, replaces=RATES
-    )
-    waveform_sr: int | None = setting(
-        "rate of the waveforms, if not --sr (Hz)", minimum=1000, maximum=MAX_SR
-    )
-    mfcc_sr: int | None = setting("rate of the MFCC, if not --sr", minimum=1000, maximum=MAX_SR)
-    logmel_sr: int | None = setting(
-        "rate of the log-mel frames, if not --sr", minimum=1000, maximum=MAX_SR
-    )
-    n_fft: int = setting("FFT length (samples)", minimum=16, maximum=1 << 20)
-    hop_length: int = setting("distance between frames (samples)", minimum=1)
-    n_mels: int = setting("mel bands", minimum=1)
-    n_mfcc: int = setting("cepstral coefficients", minimum=1)
-    fmin: float = setting("lowest frequency (Hz)", minimum=0)
-    fmax: float | None = setting("highest frequency (Hz); none is sr / 2")
-    top_db: float | None = setting("floor below a clip's loudest band (dB); none leaves -100 dB")
-    trim_db: float = setting("silence is this far below a clip's loudest frame (dB)", minimum=0.1)
-    waveform_dtype: str = setting("how samples are stored", choices=("int16", "float32"))
-    feature_dtype: str = setting("how frames are stored", choices=("float16", "float32"))
-    jobs: int = setting("workers; -1 is one a core", minimum=-1, maximum=1024)
-    backend: str = setting(
-        "joblib's backend", choices=("loky", "threading", "dask", "ray")
-    )
-    allow_failures: int = setting("bad clips to leave out rather than stop", minimum=0)
-    force: bool = setting("extract everything again", flag_only=True, default=False)
-    limit: int | None = setting("only the first N clips, to try", minimum=1, flag_only=True)
-    params: Path = setting("where the settings are", flag_only=True, default=PARAMS)
+    data: Annotated[Path, Help("folder that prepare wrote, or a data set's folder")]
+    out: Annotated[Path, Help("folder to write the stores to")]
+    features: Annotated[tuple[FeatureName, ...], Help("features to extract, one store each")]
+    sr: Annotated[Rate, Replaces(*RATES), Help(
+        "sampling rate of all features that have none of their own (Hz)"
+    )]
+    waveform_sr: Annotated[Rate | None, Help(
+        "sampling rate of the waveforms (Hz); none: that of --sr"
+    )]
+    mfcc_sr: Annotated[Rate | None, Help("sampling rate for the MFCC (Hz); none: that of --sr")]
+    logmel_sr: Annotated[Rate | None, Help(
+        "sampling rate for the log-mel frames (Hz); none: that of --sr"
+    )]
+    n_fft: Annotated[int, Ge(16), Le(1 << 20), Help("length of the FFT window (samples)")]
+    hop_length: Annotated[int, Ge(1), Help("distance between successive frames (samples)")]
+    n_mels: Annotated[int, Ge(1), Help("number of mel bands")]
+    n_mfcc: Annotated[int, Ge(1), Help("number of MFCC coefficients, at most --n-mels")]
+    fmin: Annotated[float, Ge(0), Help("lower edge of the lowest mel band (Hz)")]
+    fmax: Annotated[float | None, Help(
+        "upper edge of the highest mel band (Hz); none: half the sampling rate"
+    )]
+    top_db: Annotated[float | None, Help(
+        "clip values to this range below the clip's maximum (dB); none: no clipping"
+    )]
+    trim_db: Annotated[float, Ge(0.1), Help(
+        "leading and trailing frames this far below the clip's loudest frame are silence (dB)"
+    )]
+    waveform_dtype: Annotated[WaveformDtype, Help(
+        "data type of stored samples; int16 halves the size and clips beyond full scale"
+    )]
+    feature_dtype: Annotated[FrameDtype, Help(
+        "data type of stored frames; float16 halves the size and rounds to 3 digits"
+    )]
+    jobs: Annotated[int, Ge(-1), Le(1024), Section("machine"), Help(
+        "number of parallel workers; -1: one per CPU core"
+    )]
+    backend: Annotated[Backend, Section("machine"), Help(
+        "joblib backend; loky: processes, threading: threads, dask and ray: a cluster's workers"
+    )]
+    allow_failures: Annotated[int, Ge(0), Help(
+        "number of bad clips to accept and leave out; with more, no store is written"
+    )]
+    force: Annotated[bool, FlagOnly(), Help(
+        "extract all clips again, even those that have not changed"
+    )] = False
+    limit: Annotated[int | None, Ge(1), FlagOnly(), Help(
+        "extract only the first N clips, for a quick try"
+    )] = None
+    params: Annotated[Path, FlagOnly(), Help(
+        "file with the settings; a flag wins over its key there"
+    )] = PARAMS
 
 
 def run(settings: Settings) -> None:
@@ -136,7 +159,7 @@ def make_targets(settings: Settings) -> list[Target]:
         except UsageError as error:
             errors.append(str(error))
     if not s.features:
-        errors.append("features names none; known: " + ", ".join(FEATURES))
+        errors.append("features names none; known: " + ", ".join(get_args(FeatureName)))
     if errors:
         raise UsageError("\n".join(errors))
     return targets

@@ -12,10 +12,10 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import setting
+from pipeline.cli.markers import FlagOnly, Help, Positional
 from pipeline.runtime.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -27,11 +27,14 @@ _COLUMNS = 4
 
 @dataclass(frozen=True)
 class Settings:
-    stores: tuple[Path, ...] = setting("the stores' files", positional=True)
-    verify: bool = setting("check every checksum; exit 4 on any mismatch", flag_only=True,
-                           default=False)
-    clip: str | None = setting("show one clip, by its id", flag_only=True)
-    plot: Path | None = setting("draw the clip's frames into this PNG file", flag_only=True)
+    stores: Annotated[tuple[Path, ...], Positional(), Help("store files to show")]
+    verify: Annotated[bool, FlagOnly(), Help(
+        "read the whole store and check all checksums; exit with 4 if one does not match"
+    )] = False
+    clip: Annotated[str | None, FlagOnly(), Help("show this clip, by its id")] = None
+    plot: Annotated[Path | None, FlagOnly(), Help(
+        "plot the frames of the clip named by --clip into this PNG file"
+    )] = None
 
 
 def run(settings: Settings) -> None:

@@ -15,10 +15,10 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import setting
+from pipeline.cli.markers import Help
 from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    run: str = setting("the run whose models to use")
-    runs_dir: Path = setting("the folder of all runs")
-    data: Path = setting("the folder that prepare wrote")
-    stores: Path = setting("the stores' folder")
+    run: Annotated[str, Help("name of the run whose models score the test clips")]
+    runs_dir: Annotated[Path, Help("folder of all runs")]
+    data: Annotated[Path, Help("folder that prepare wrote, with the test clips' table")]
+    stores: Annotated[Path, Help("folder of the stores that extract wrote")]
 
 
 def run(settings: Settings) -> None:

@@ -18,25 +18,31 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import setting
+from pipeline.cli.markers import Help
+from pipeline.runtime.choices import LabelMode
 from pipeline.runtime.errors import BadClipsError, UsageError
 
 
 @dataclass(frozen=True)
 class Settings:
-    data: Path = setting("the data folder, or one CSV in it")
-    out: Path = setting("the folder to write")
-    labels: str = setting(
-        "single: train on the clips with exactly one label", choices=("multi", "single")
-    )
-    folds: int = setting("of the curated clips, for cross-validation", minimum=2)
-    seed: int = setting("of the folds", minimum=0, maximum=2**32 - 1)
-    drop_known_bad: bool = setting(
-        "leave out the clips that FSDKaggle2019's organisers named as bad"
-    )
-    allow_failures: int = setting("bad clips to accept; they are left out", minimum=0)
+    data: Annotated[Path, Help("folder of the data set, or one CSV file in it")]
+    out: Annotated[Path, Help("folder to write the tables to")]
+    labels: Annotated[LabelMode, Help(
+        "labels per clip; multi: any number, single: train only on clips with exactly one"
+    )]
+    folds: Annotated[int, Ge(2), Help("number of cross-validation folds of the curated clips")]
+    seed: Annotated[int, Ge(0), Le(2**32 - 1), Help("random seed of the fold split")]
+    drop_known_bad: Annotated[bool, Help(
+        "leave out the clips that FSDKaggle2019's organisers listed as bad"
+    )]
+    allow_failures: Annotated[int, Ge(0), Help(
+        "number of bad clips to accept and leave out; with more, nothing is written"
+    )]
 
 
 def run(settings: Settings) -> None:

@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import setting
+from pipeline.cli.markers import FlagOnly, Help
 from pipeline.runtime.errors import BadClipsError, UsageError
 
 if TYPE_CHECKING:
@@ -31,18 +33,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    runs_dir: Path = setting("the folder of all runs")
-    run: str = setting("the run to submit, an ensemble too")
-    data: Path = setting("the folder that prepare wrote")
-    sample: Path | None = setting(
-        "the sample submission; none is sample_submission.csv in the data set's folder"
-    )
-    out: Path = setting("the file to write")
-    top: int = setting("labels a clip (2018: 3); 0 writes scores (2019)", minimum=0)
-    check: Path | None = setting("check this file and write nothing", flag_only=True)
-    allow_missing: int = setting(
-        "test clips without scores to accept", flag_only=True, default=0, minimum=0
-    )
+    runs_dir: Annotated[Path, Help("folder of all runs")]
+    run: Annotated[str, Help("name of the run to submit, an ensemble too")]
+    data: Annotated[Path, Help("folder that prepare wrote")]
+    sample: Annotated[Path | None, Help(
+        "sample submission file; none: sample_submission.csv in the data set's folder"
+    )]
+    out: Annotated[Path, Help("CSV file to write")]
+    top: Annotated[int, Ge(0), Help(
+        "write this many labels per clip (2018: 3); 0: write a score per class (2019)"
+    )]
+    check: Annotated[Path | None, FlagOnly(), Help(
+        "only check this submission file; write nothing"
+    )] = None
+    allow_missing: Annotated[int, Ge(0), FlagOnly(), Help(
+        "number of test clips without scores to accept; they get each class's mean score"
+    )] = 0
 
 
 def run(settings: Settings) -> None:

@@ -21,50 +21,67 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Le
 
 from pipeline.cli import main as stage
-from pipeline.cli.settings import setting
+from pipeline.cli.markers import FlagOnly, Help, Section
+from pipeline.runtime.choices import FeatureName, LabelMode, Monitor, Normalization, Pad
 from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.dataset.tables import Label
     from pipeline.runs.recipe import FoldTask
 
-FEATURES = ("waveform", "mfcc", "logmel")
-
 
 @dataclass(frozen=True)
 class Settings:
-    features: str = setting("what to train on", choices=FEATURES)
-    model: str | None = setting("conv1d, conv2d, dummy1d or dummy2d; none: conv1d for waveforms, "
-                                "else conv2d")
-    data: Path = setting("the folder that prepare wrote")
-    stores: Path = setting("the stores' folder")
-    runs_dir: Path = setting("the folder of all runs")
-    run: str | None = setting("the run's name; none: the feature's")
-    labels: str | None = setting("labels a clip: exactly one, or any number; none: as prepared",
-                                 choices=("multi", "single"))
-    folds: int | None = setting("train the first so many of the folds that prepare made; "
-                                "none: all", minimum=1)
-    fold: int | None = setting("train this fold alone; none: all", minimum=0)
-    noisy: bool = setting("train on the noisy clips too, in every fold")
-    seconds: float = setting("length of a crop (s)", minimum=0.001)
-    pad: str = setting("what makes up for shorter clips", choices=("silence", "repeat"))
-    normalization: str = setting(
-        "by the training clips' mean and variance, or each crop by its extremes",
-        choices=("standardize", "min-max"))
-    batch_size: int = setting("crops a step", minimum=1)
-    epochs: int = setting("at most; a random crop of every training clip each", minimum=1)
-    learning_rate: float = setting("of Adam", minimum=1e-12)
-    patience: int = setting("stop after so many epochs that brought nothing better", minimum=1)
-    monitor: str = setting("what better means, on the validation clips",
-                           choices=("loss", "lwlrap"))
-    seed: int = setting("of weights, crops and dropout", minimum=0, maximum=2**32 - 1)
-    mixed_precision: bool = setting("compute in float16 where it is safe: faster on a GPU only")
-    jobs: int = setting("folds to train side by side; -1 is one a core", minimum=-1)
-    resume: bool = setting("only go on with what was begun; refuse to begin anew",
-                           flag_only=True, default=False)
+    features: Annotated[FeatureName, Help("feature to train on; it names the store")]
+    model: Annotated[str | None, Help(
+        "network: conv1d, conv2d, dummy1d or dummy2d; none: conv1d for waveforms, else conv2d"
+    )]
+    data: Annotated[Path, Help("folder that prepare wrote, with the labels and folds")]
+    stores: Annotated[Path, Help("folder of the stores that extract wrote")]
+    runs_dir: Annotated[Path, Help("folder of all runs")]
+    run: Annotated[str | None, Help("name of the run, a folder in --runs-dir; none: the feature's")]
+    labels: Annotated[LabelMode | None, Help(
+        "labels per clip; multi: any number, single: exactly one; none: as prepared"
+    )]
+    folds: Annotated[int | None, Ge(1), Help(
+        "train only the first N of the folds that prepare made; none: all"
+    )]
+    fold: Annotated[int | None, Ge(0), Help("train only this fold, counted from 0; none: all")]
+    noisy: Annotated[bool, Help("train on the noisy clips too, in every fold")]
+    seconds: Annotated[float, Ge(0.001), Help("length of the crops that the network sees (s)")]
+    pad: Annotated[Pad, Help("how to fill up clips that are shorter than a crop")]
+    normalization: Annotated[Normalization, Help(
+        "standardize: by mean and variance of the training clips; "
+        "min-max: each crop by its own minimum and maximum"
+    )]
+    batch_size: Annotated[int, Ge(1), Help("number of crops per training step")]
+    epochs: Annotated[int, Ge(1), Help(
+        "maximum number of epochs (one random crop per training clip and epoch)"
+    )]
+    learning_rate: Annotated[float, Ge(1e-12), Help("learning rate of the Adam optimizer")]
+    patience: Annotated[int, Ge(1), Help(
+        "stop after this many epochs without improvement of --monitor"
+    )]
+    monitor: Annotated[Monitor, Help(
+        "measure on the validation clips that picks the best epoch"
+    )]
+    seed: Annotated[int, Ge(0), Le(2**32 - 1), Help(
+        "random seed of initial weights, crops and dropout"
+    )]
+    mixed_precision: Annotated[bool, Help(
+        "compute in float16 where it is safe; faster on GPUs only"
+    )]
+    jobs: Annotated[int, Ge(-1), Section("machine"), Help(
+        "number of folds to train in parallel; 1 if they share a GPU; -1: one per CPU core"
+    )]
+    resume: Annotated[bool, FlagOnly(), Help(
+        "only resume an unfinished run; refuse to start one from scratch"
+    )] = False
 
 
 def run(settings: Settings) -> None:

@@ -91,7 +91,7 @@ def test_a_setting_of_extract_remakes_the_stores_that_hang_on_it(
 
 
 def test_circumstances_run_nothing(project: Project) -> None:
-    project.set("extract", jobs=1, backend="threading")
+    project.set("machine", jobs=1, backend="threading")
     assert project.repro() == set()
 
 

@@ -15,14 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batching.crops import Crops, Ints
+from pipeline.runtime.choices import Pad
 from pipeline.store.reader import Store
 
-PADS = ("silence", "repeat")
+PADS = get_args(Pad)
 
 
 @dataclass(frozen=True, eq=False)

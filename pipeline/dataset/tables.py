@@ -16,9 +16,10 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pipeline.dataset.csv_rows import leaves_folder
+from pipeline.runtime.choices import LabelMode
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.rows import each_row
 
@@ -27,7 +28,7 @@ T = TypeVar("T")
 CLIPS, LABELS, DATASET = "clips.csv", "labels.csv", "dataset.json"
 
 LAYOUTS = ("fsdkaggle2019", "fsdkaggle2018", "csv")
-LABEL_MODES = ("multi", "single")
+LABEL_MODES = get_args(LabelMode)
 SPLITS = ("curated", "noisy", "test")
 USAGES = ("Public", "Private", "")
 

@@ -11,19 +11,20 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import resource_tracker
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from pipeline.runtime.choices import Backend
 from pipeline.runtime.errors import PipelineError, UsageError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-BACKENDS = ("loky", "threading", "dask", "ray")
+BACKENDS = get_args(Backend)
 
 _WATCH_SECONDS = 0.5
 

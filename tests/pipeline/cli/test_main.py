@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import describe
+from pipeline.cli.main import os_error_message
 
 ROOT = Path(__file__).parents[3]
 # Output through a pipe waits in a buffer, as it does for users.
@@ -23,14 +23,15 @@ SCRIPT = '''
 """What the stage does."""
 import errno, os, signal, sys, time
 from dataclasses import dataclass
+from typing import Annotated
 from pipeline.cli import main as stage
 from pipeline.runtime.errors import BadClipsError, PipelineError, StoreError, UsageError
-from pipeline.cli.settings import setting
+from pipeline.cli.markers import FlagOnly, Positional
 
 @dataclass(frozen=True)
 class Settings:
-    how: str = setting("how it ends", positional=True)
-    params: str = setting("unused", flag_only=True)
+    how: Annotated[str, Positional()]
+    params: Annotated[str | None, FlagOnly()] = None
 
 def kill(signum):
     os.kill(os.getpid(), signum)
@@ -190,4 +191,4 @@ def test_help_and_mistaken_flags(script):
     (OSError("odd"), "odd"),
 ])
 def test_an_error_of_the_system_in_one_sentence(error, sentence):
-    assert describe(error) == sentence
+    assert os_error_message(error) == sentence

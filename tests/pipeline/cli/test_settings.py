@@ -6,11 +6,15 @@ import subprocess
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
+from annotated_types import Ge, Le
 
 from pipeline import extract
-from pipeline.cli.settings import PARAMS, parse, read_values, setting
+from pipeline.cli.markers import AlsoPositional, FlagOnly, Help, Positional, Replaces
+from pipeline.cli.params_file import PARAMS, read_values
+from pipeline.cli.settings import parse
 from pipeline.runtime.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
@@ -18,19 +22,19 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class Settings:
-    out: Path = setting("the folder")
-    sr: int = setting("the rate (Hz)", minimum=1000, maximum=48000, replaces=("low_sr", "high_sr"))
-    low_sr: int | None = setting("another rate")
-    high_sr: int | None = setting("yet another rate")
-    lr: float = setting("the learning rate", minimum=0)
-    top_db: float | None = setting("100 % optional")
-    kind: str = setting("the kind", choices=("cnn", "rnn"))
-    parts: tuple[str, ...] = setting("the parts", choices=("a", "b", "c"))
-    sizes: tuple[int, ...] = setting("the sizes", minimum=1)
-    fast: bool = setting("a switch")
-    note: str | None = setting("a text")
-    force: bool = setting("do it again", flag_only=True, default=False)
-    limit: int | None = setting("only so many", flag_only=True, minimum=1)
+    out: Annotated[Path, Help("the folder")]
+    sr: Annotated[int, Ge(1000), Le(48000), Replaces("low_sr", "high_sr"), Help("the rate (Hz)")]
+    low_sr: Annotated[int | None, Help("another rate")]
+    high_sr: Annotated[int | None, Help("yet another rate")]
+    lr: Annotated[float, Ge(0), Help("the learning rate")]
+    top_db: Annotated[float | None, Help("100 % optional")]
+    kind: Annotated[Literal["cnn", "rnn"], Help("the kind")]
+    parts: Annotated[tuple[Literal["a", "b", "c"], ...], Help("the parts")]
+    sizes: Annotated[tuple[Annotated[int, Ge(1)], ...], Help("the sizes")]
+    fast: Annotated[bool, Help("a switch")]
+    note: Annotated[str | None, Help("a text")]
+    force: Annotated[bool, FlagOnly(), Help("do it again")] = False
+    limit: Annotated[int | None, Ge(1), FlagOnly(), Help("only so many")] = None
 
 
 SECTION = """
@@ -138,6 +142,8 @@ def test_a_rate_for_all_replaces_the_rates_of_each(params):
     given = read(path, "--sr", "22050", "--low-sr", "4000")
     assert (given.sr, given.low_sr, given.high_sr) == (22050, 4000, None)
     assert read(path, "--low-sr", "4000").high_sr == 32000
+    given = read(path, "--sr", "22050", "--set", "demo.low_sr=4000")
+    assert (given.sr, given.low_sr, given.high_sr) == (22050, 4000, None)
 
 
 def test_the_projects_own_rates():
@@ -185,8 +191,8 @@ def test_a_list_needs_values(params):
 @pytest.mark.parametrize(("flags", "message"), [
     (["--sr", "999"], "--sr (or sr in {path}, section demo) is 999: needs a whole number, "
                       "1000 to 48000"),
-    (["--limit", "0"], "--limit (or limit in {path}, section demo) is 0: needs a whole number, "
-                       "at least 1"),
+    # It has no key in the file.
+    (["--limit", "0"], "--limit is 0: needs a whole number, at least 1"),
     (["--lr", "nan"], "--lr (or lr in {path}, section demo) is nan: needs a number"),
 ])
 def test_flags_out_of_range_are_refused(params, flags, message):
@@ -203,6 +209,19 @@ def test_flags_that_argparse_refuses_exit_with_2(params, flags, capsys):
         read(params(), *flags)
     assert caught.value.code == 2
     assert "usage: python -m pipeline.demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "said"), [
+    (["--top-bd", "3"], "unrecognized arguments: --top-bd 3; did you mean --top-db?\n"),
+    (["--knd=rnn", "--part", "a"],
+     "unrecognized arguments: --knd=rnn --part a; did you mean --kind, --parts?\n"),
+    (["--zebra"], "unrecognized arguments: --zebra\n"),
+    (["stray"], "unrecognized arguments: stray\n"),
+])
+def test_a_flag_that_is_near_is_named(params, flags, said, capsys):
+    with pytest.raises(SystemExit):
+        read(params(), *flags)
+    assert capsys.readouterr().err.endswith("error: " + said)
 
 
 def test_unknown_and_missing_keys_are_all_listed(params):
@@ -270,8 +289,8 @@ def test_values_of_another_section(params):
 
 @dataclass(frozen=True)
 class Arguments:
-    files: tuple[Path, ...] = setting("the files", positional=True)
-    top: int = setting("how many", flag_only=True, default=3)
+    files: Annotated[tuple[Path, ...], Positional(), Help("the files")]
+    top: Annotated[int, FlagOnly(), Help("how many")] = 3
 
 
 def test_flag_only_settings_need_no_file(tmp_path):
@@ -285,7 +304,7 @@ def test_flag_only_settings_need_no_file(tmp_path):
 
 @dataclass(frozen=True)
 class Either:
-    out: Path = setting("the folder", also_positional=True)
+    out: Annotated[Path, AlsoPositional(), Help("the folder")]
 
 
 def test_a_setting_that_may_be_given_without_its_flag(params):
@@ -327,4 +346,4 @@ def test_importing_settings_is_cheap():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert "argparse" in loaded
-    assert not {"yaml", "numpy", "pandas", "h5py"} & set(loaded)
+    assert not {"yaml", "pydantic", "numpy", "pandas", "h5py"} & set(loaded)

@@ -1,0 +1,166 @@
+"""The flags of a stage: one for each setting, ``--set`` and dotted ones for named entries."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli.declaration import Field, named_section
+from pipeline.cli.markers import AlsoPositional, FlagOnly, Positional
+from pipeline.cli.params_file import PARAMS, keys_by_section
+
+_METAVARS = {int: "N", float: "X", Path: "PATH"}
+
+
+def params_path(argv: Sequence[str]) -> Path:
+    """The file that ``--params`` names: it must be read before the other flags are declared."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--params", type=Path, default=PARAMS)
+    try:
+        return parser.parse_known_args(argv)[0].params
+    except argparse.ArgumentError:  # said by the parser of all flags
+        return PARAMS
+
+
+def make_parser(
+    stage: str, doc: str, fields: Mapping[str, Field], defaults: Mapping[str, Any]
+) -> argparse.ArgumentParser:
+    """Declare the flags; what is not given is missing in the result.
+
+    Parameters
+    ----------
+    stage : str
+    doc : str
+        The stage's docstring.
+    fields : mapping of str to Field
+    defaults : mapping of str to object
+        What params.yaml says, to be shown in ``--help``.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline.{stage}", description=doc, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for field in fields.values():
+        if not field.is_mapping:
+            _add(parser, field, defaults.get(field.name, MISSING))
+    if "params" not in fields:
+        parser.add_argument(
+            "--params", type=Path, default=PARAMS, metavar="FILE",
+            help="file with the settings (default: %(default)s); a flag wins over its key there",
+        )
+    sections = keys_by_section(stage, fields)
+    if sections:
+        parser.add_argument(
+            "--set", type=_assignment, action="append", default=[], metavar="SECTION.KEY=VALUE",
+            help=f"set one value of params.yaml for this run, named by its section "
+                 f"({', '.join(sections)}) and key; repeatable",
+        )
+    for section in (name for name, keys in sections.items() if keys is None):
+        field = named_section(section, stage, fields)
+        group = parser.add_argument_group(f"settings of one entry of {section}, by its name")
+        # Only for show: the names are params.yaml's, see `expand_dotted`.
+        group.add_argument(
+            f"--{section}.NAME.KEY", metavar="VALUE", default=argparse.SUPPRESS,
+            help=field.help or f"the same as --set {section}.NAME.KEY=VALUE",
+        )
+    return parser
+
+
+def read_flags(
+    parser: argparse.ArgumentParser, argv: Sequence[str], fields: Mapping[str, Field]
+) -> dict[str, Any]:
+    """The values of the flags that are given; argparse's error with the flag that is near."""
+    given, unknown = parser.parse_known_args(argv)
+    if unknown:
+        names = [token.partition("=")[0] for token in unknown if token.startswith("--")]
+        known = [field.flag for field in fields.values() if not field.is_mapping]
+        near = [flag for name in names for flag in difflib.get_close_matches(name, known, 1)]
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return vars(given)
+
+
+def expand_dotted(argv: Iterable[str], sections: Iterable[str]) -> list[str]:
+    """Rewrite ``--features.mfcc.n-fft 1024`` as ``--set features.mfcc.n_fft=1024``."""
+    begins = tuple(f"--{section}." for section in sections)
+    result, rest = list[str](), iter(argv)
+    for token in rest:
+        if token == "--":
+            return [*result, token, *rest]
+        if not token.startswith(begins):
+            result.append(token)
+            continue
+        flag, equals, value = token[2:].partition("=")
+        entry, _, key = flag.rpartition(".")
+        given: str | None = value if equals else next(rest, None)
+        # Without a value `_assignment` refuses it.
+        ending = "" if given is None or given.startswith("--") else f"={given}"
+        result.append(f"--set={entry}.{key.replace('-', '_')}{ending}")
+        if not ending and given is not None:
+            result.append(given)
+    return result
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    """(SECTION.KEY, VALUE) of the two with an equals sign between them."""
+    place, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text} has no value; needs {text}=VALUE")
+    return place, value
+
+
+def _add(parser: argparse.ArgumentParser, field: Field, default: Any) -> None:
+    shape = field.shape
+    options: dict[str, Any] = {
+        "help": (field.help + _default_text(field, default)).replace("%", "%%"),
+        "default": argparse.SUPPRESS,
+    }
+    if shape.scalar is bool:
+        options["action"] = (
+            "store_true" if field.marker(FlagOnly) else argparse.BooleanOptionalAction
+        )
+    else:
+        options["type"] = _or_none(shape.scalar) if shape.optional else shape.scalar
+        if shape.many:
+            options["nargs"] = "+"
+        if shape.choices:
+            options["choices"] = (*shape.choices, None) if shape.optional else shape.choices
+            names = [*map(str, shape.choices), *(["none"] if shape.optional else [])]
+            options["metavar"] = f"{{{','.join(names)}}}"
+        else:
+            options["metavar"] = _METAVARS.get(shape.scalar, "NAME")
+    if field.marker(Positional):
+        parser.add_argument(field.name, **options)
+        return
+    container: argparse._ActionsContainer = parser
+    if field.marker(AlsoPositional):
+        # Exclusive: a value given both ways is a mistake, and neither must win in silence.
+        container = parser.add_mutually_exclusive_group()
+        container.add_argument(field.name.upper(), nargs="?", type=shape.scalar,
+                               help=f"the same as {field.flag}")
+    container.add_argument(field.flag, dest=field.name, **options)
+
+
+def _default_text(field: Field, default: Any) -> str:
+    """The default, as params.yaml would write it."""
+    if default is MISSING or (not field.in_file and default in (None, False)):
+        return ""
+    if isinstance(default, list | tuple):
+        shown = " ".join(map(str, default)) or "none"
+    elif default is None or isinstance(default, bool):
+        shown = str(default).lower()
+    else:
+        shown = str(default)
+    return f" (default: {shown})" if shown else ""
+
+
+def _or_none(scalar: type) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        return None if text.lower() in ("none", "null") else scalar(text)
+
+    convert.__name__ = f"{scalar.__name__} or none"
+    return convert

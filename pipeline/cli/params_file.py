@@ -1,0 +1,119 @@
+"""Read params.yaml, and hold its sections to what the stages read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli.declaration import Field, suggestion
+from pipeline.runtime.errors import UsageError
+
+PARAMS = Path("params.yaml")
+
+# Sections that several stages read, beside one section for each stage. The keys are given where
+# no stage reads all of them.
+SHARED_SECTIONS: dict[str, tuple[str, ...]] = {
+    "features": (), "runs": (), "machine": ("jobs", "backend"),
+}
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """All sections of params.yaml.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, it cannot be read, or it is no valid YAML.
+    """
+    import yaml  # 30 ms, and not needed to import the package
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: no such file. Run from the project's folder, or name it with --params."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"{where}: not valid YAML: {what}") from None
+    except ValueError as error:  # 2026-13-01 looks like a date
+        raise UsageError(f"{path}: not valid YAML: {error}") from None
+    return document if isinstance(document, dict) else {}
+
+
+def read_values(path: Path, section: str) -> dict[str, Any]:
+    """The mapping of one section, unchecked.
+
+    Raises
+    ------
+    UsageError
+        As :func:`read_document`, and if the section is missing.
+    """
+    found = read_document(path).get(section)
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: {_no_section(section)}")
+    return found
+
+
+def wrong_sections(
+    document: Mapping[str, Any], stage: str, fields: Mapping[str, Field], path: Path
+) -> list[str]:
+    """List what is missing and what nobody knows, of the sections that a stage reads.
+
+    Keys of named entries are left to :mod:`pipeline.cli.checking`.
+    """
+    errors = []
+    sections = keys_by_section(stage, fields)
+    for section, keys in sections.items():
+        found = document.get(section)
+        if not isinstance(found, dict):
+            errors.append(f"{path}: {_no_section(section)}")
+            continue
+        if keys is None:
+            errors += [f"{path}: {section}.{name}: the name {name} needs to be a text; quote it"
+                       for name in found if not isinstance(name, str)]
+            continue
+        known = SHARED_SECTIONS.get(section) or keys
+        errors += [
+            f"{path}: unknown key {section}.{key}; {suggestion(str(key), known)}"
+            for key in found if key not in known and key not in keys
+        ]
+        errors += [f"{path}: {section}.{key} is missing" for key in keys if key not in found]
+    known = list(dict.fromkeys([*sections, *_stages(), *SHARED_SECTIONS]))
+    return errors + [
+        f"{path}: unknown section {section}; {suggestion(str(section), known)}"
+        for section in document if section not in known
+    ]
+
+
+def keys_by_section(stage: str, fields: Mapping[str, Field]) -> dict[str, list[str] | None]:
+    """The keys that a stage reads in each section; None for a section of named entries."""
+    sections: dict[str, list[str] | None] = {}
+    for field in fields.values():
+        section = field.section(stage)
+        if field.is_mapping:
+            sections[section] = None
+        elif field.in_file:
+            keys = sections.setdefault(section, [])
+            assert keys is not None, f"{section} holds named entries, and no other settings"
+            keys.append(field.name)
+    return sections
+
+
+def _stages() -> list[str]:
+    """Every stage has a section: a file in pipeline/ is a stage."""
+    folder = Path(__file__).parents[1]
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+def _no_section(section: str) -> str:
+    if section in SHARED_SECTIONS:
+        return f"no section {section!r}"
+    return f"no section {section!r} with the stage's settings"

@@ -1,0 +1,31 @@
+"""What flags offer is what the tables behind them have."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from pipeline.runtime import choices
+
+
+def test_features():
+    from features import FEATURES
+
+    assert {*get_args(choices.FeatureName)} <= set(FEATURES)
+
+
+def test_ensemble_methods():
+    from pipeline.scoring import means
+
+    assert {*means.MEANS, "stack"} == {*get_args(choices.EnsembleMethod)}
+
+
+def test_networks():
+    pytest.importorskip("tensorflow")
+    from models.build import ACTIVATIONS, NORMALIZATIONS
+    from pipeline.training.fold import MONITORS
+
+    assert get_args(choices.Normalization) == NORMALIZATIONS
+    assert {*get_args(choices.LabelMode)} == set(ACTIVATIONS)
+    assert get_args(choices.Monitor) == tuple(MONITORS)
