@@ -206,7 +206,7 @@ def _run(
     # Long clips first, so that no worker is left alone with one at the end.
     todo.sort(key=lambda i: (-_seconds(clips[i]), i))
     worker = Worker(
-        tuple(targets), {name: f.places for name, f in fillings.items()},
+        tuple(targets), {name: f.offsets for name, f in fillings.items()},
         request.trim_db, request.out,
     )
 

@@ -15,7 +15,8 @@ from pipeline.audio import headers
 from pipeline.audio.decode import DecodeError, Header, only_estimated, opened
 from pipeline.extraction.extractors import Target
 from pipeline.runtime.problems import Problem
-from pipeline.store.schema import ByteOffsets, ClipWriter
+from pipeline.store.schema import ByteOffsets
+from pipeline.store.writer import ClipWriter
 
 # 60 dB over full scale: integers that were stored as floats, or not audio at all.
 MAX_PEAK = 1000.0
@@ -86,7 +87,7 @@ class Worker:
     Attributes
     ----------
     targets : tuple of Target
-    places : dict of str to ByteOffsets
+    offsets : dict of str to ByteOffsets
         Of each target's file.
     trim_db : float
     spool : Path
@@ -94,7 +95,7 @@ class Worker:
     """
 
     targets: tuple[Target, ...]
-    places: dict[str, ByteOffsets]
+    offsets: dict[str, ByteOffsets]
     trim_db: float
     spool: Path
 
@@ -135,7 +136,7 @@ class Worker:
                 length = work.header.length_at(sr)
                 sinks = [
                     (target, stack.enter_context(ClipWriter(
-                        self.places[target.name], target.spec, work.index,
+                        self.offsets[target.name], target.spec, work.index,
                         work.starts[target.name], target.extractor.n_frames(length),
                     )))
                     for target in targets if target.extractor.sr == sr

@@ -213,9 +213,9 @@ def test_bytes_that_were_lost_are_made_again(killed, finish, reference, stores_o
     store = open_store(partial)
     rows = [line.index for line in read_journal(partial.with_suffix(".journal"))][:2]
     with open(partial, "r+b") as file:
-        at = store.places.frames + int(store.start[rows[0]]) * store.spec.frame_bytes
+        at = store.offsets.frames + int(store.start[rows[0]]) * store.spec.frame_bytes
         os.pwrite(file.fileno(), bytes(store.spec.frame_bytes), at)
-        os.pwrite(file.fileno(), bytes(64), store.places.tables["digest"] + 64 * rows[1])
+        os.pwrite(file.fileno(), bytes(64), store.offsets.tables["digest"] + 64 * rows[1])
     ended = finish()
     assert (ended.reused, ended.extracted) == (killed - 2, N - killed + 2)
     assert stores_of(tmp_path / "s") == reference

@@ -15,7 +15,8 @@ from pipeline.store.partial import (
     store_path,
 )
 from pipeline.store.reader import open_store
-from pipeline.store.schema import ClipWriter, Contents
+from pipeline.store.schema import Contents
+from pipeline.store.writer import ClipWriter
 
 N = 4
 LENGTHS = (3, 5, 2, 4)
@@ -43,7 +44,7 @@ def digest_of(clip_id):
 def write(filling, clip_id):
     """What a worker does: the clip's frames and its row, no line in the journal."""
     index, frames = filling.contents.clip_ids.index(clip_id), frames_of(clip_id)
-    with ClipWriter(filling.places, SPEC, index, filling.start(index), len(frames)) as writer:
+    with ClipWriter(filling.offsets, SPEC, index, filling.start(index), len(frames)) as writer:
         writer.write(frames)
         writer.finish(digest_of(clip_id), (0, len(frames)), moments_of(frames))
     return JournalEntry(index, 100, 200, digest_of(clip_id))
@@ -114,8 +115,8 @@ def test_a_clip_that_is_written_but_not_in_the_journal_is_not_trusted(tmp_path):
 def test_a_clip_whose_bytes_were_lost_is_not_trusted(tmp_path, where):
     filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abcd")
     filling.close()
-    flip(filling.partial, filling.places.frames + 3 * 12 + 7 if where == "frames"
-         else filling.places.tables["moments/mean"] + 24 + 1)
+    flip(filling.partial, filling.offsets.frames + 3 * 12 + 7 if where == "frames"
+         else filling.offsets.tables["moments/mean"] + 24 + 1)
     assert done(PartialStore(tmp_path, SPEC, CONTENTS)) == "acd"
 
 
@@ -154,7 +155,7 @@ def test_half_of_what_a_run_left_is_no_use(tmp_path, lost):
     filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abc")
     filling.close()
     if lost == "cut":
-        os.truncate(filling.partial, filling.places.frames + 10)
+        os.truncate(filling.partial, filling.offsets.frames + 10)
     elif lost == "zeros":
         size = filling.partial.stat().st_size
         filling.partial.write_bytes(bytes(size))
@@ -172,7 +173,7 @@ def test_a_file_that_is_laid_out_anew_is_a_new_one(tmp_path):
     filling.journal.unlink()
     with open(filling.partial, "r+b") as orphan:
         again = PartialStore(tmp_path, SPEC, CONTENTS)
-        os.pwrite(orphan.fileno(), bytes(64), filling.places.frames)
+        os.pwrite(orphan.fileno(), bytes(64), filling.offsets.frames)
         assert fill(again, "abcd").seal().read_bytes() == sealed(tmp_path / "w").read_bytes()
 
 
@@ -210,8 +211,8 @@ def test_taking_over_copies_in_pieces(tmp_path, monkeypatch):
 @pytest.mark.parametrize("where", ["frames", "row"])
 def test_a_damaged_clip_is_not_taken_over(tmp_path, where):
     path = sealed(tmp_path / "old")
-    places = open_store(path).places
-    flip(path, places.frames + 3 * 12 if where == "frames" else places.tables["sound"] + 16)
+    offsets = open_store(path).offsets
+    flip(path, offsets.frames + 3 * 12 if where == "frames" else offsets.tables["sound"] + 16)
     filling = PartialStore(tmp_path, SPEC, CONTENTS)
     filling.reuse(open_store(path), wanted(filling, "abcd"))
     assert done(filling) == "acd"
@@ -237,7 +238,7 @@ def test_partial_files_of_the_same_configuration_are_found(tmp_path):
 
 
 def test_sealing_tidies_up_after_its_own_feature_alone(tmp_path):
-    for name in (".mfcc-0123.partial", ".mfcc-0123.journal", ".mfcc-0123.rewritten",
+    for name in (".mfcc-0123.partial", ".mfcc-0123.journal", ".mfcc-0123.journal.partial",
                  ".logmel-0123.partial", "mfcc-notes.txt"):
         (tmp_path / name).touch()
     assert len(leftovers(tmp_path, "mfcc")) == 3
