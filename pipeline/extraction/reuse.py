@@ -156,7 +156,7 @@ def _difference(old: FeatureSpec, new: FeatureSpec) -> str:
     )
     changes = [
         f"{key} {before.get(key, 'not set')}, now {now.get(key, 'not set')}"
-        for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)
+        for key in dict.fromkeys([*now, *before]) if before.get(key) != now.get(key)
     ]
     return "settings changed: " + "; ".join(changes)
 
