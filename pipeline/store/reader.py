@@ -126,10 +126,8 @@ class Store:
 
     def holds(self, clip_id: str, digest: str, n_frames: int) -> bool:
         """Tell whether a clip is here, of a file of that digest and with that many frames."""
-        if clip_id not in self:
-            return False
-        i = self._index[clip_id]
-        return self.digests[i] == digest and int(self.length[i]) == n_frames
+        i = self._index.get(clip_id)
+        return i is not None and self.digests[i] == digest and bool(self.length[i] == n_frames)
 
     def __getitem__(self, clip_id: str) -> np.ndarray:
         """Read a clip's frames, scaled. [shape=(n_frames, width) or (n_samples,), dtype=float32]"""

@@ -95,9 +95,11 @@ class ClipWriter:
 
 def pwrite_all(file: int, data: bytes | memoryview, offset: int, path: Path) -> None:
     """Write all of `data` at `offset`: a single ``pwrite`` may stop short of it."""
-    with errors_naming(path):
+    try:
         while (written := os.pwrite(file, data, offset)) < len(data):
             data, offset = data[written:], offset + written
+    except OSError as error:
+        raise _naming(error, path) from None
 
 
 def check_room(path: Path, spec: FeatureSpec, contents: Contents) -> None:
@@ -124,4 +126,8 @@ def errors_naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+        raise _naming(error, path) from None
+
+
+def _naming(error: OSError, path: Path) -> OSError:
+    return OSError(error.errno, error.strerror, os.fspath(path))
