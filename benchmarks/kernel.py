@@ -61,7 +61,7 @@ def main() -> None:
     mfcc = Mfcc(sr=SR)
 
     def ours(y: np.ndarray) -> None:
-        db = mel_db(mfcc.mel, y)
+        db = mfcc.front_end.stream().push(y, last=True)
         floor = db_floor(float(db.max()), 80.0)
         np.maximum(db, np.float32(floor))
         mfcc.from_db(db, floor)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt
+from numpy.typing import NDArray
 
-from features.signal.checks import check_audio, check_spectral
-from features.signal.melspectrogram import Mel, frame_count, mel_of
+from features.base import Axis, Feature, Map
+from features.kernels.reference import AMIN
+from features.signal.checks import spectral_contradictions
+from features.signal.melspectrogram import MelDecibels, frame_count, mel_of
 
 
 @dataclass(frozen=True)
-class LogMel:
+class LogMel(Feature):
     """``librosa.power_to_db(librosa.feature.melspectrogram(...)).T``, within 1e-3 dB.
 
     Attributes
@@ -27,12 +32,15 @@ class LogMel:
     fmax : float or None
         Highest frequency (in Hz); None is ``sr / 2``.
     top_db : float or None
-        Floor below the clip's loudest band (in dB); None leaves -100 dB, the floor of power.
+        Clip values to this range below the clip's maximum (in dB); None leaves -100 dB, the floor
+        of power.
+    dtype : {"float32", "float16"}
+        Of the stored frames.
 
     Raises
     ------
     ValueError
-        If the settings contradict each other; all that is wrong is listed.
+        If a setting is not valid; all that is wrong is listed.
 
     Examples
     --------
@@ -41,69 +49,64 @@ class LogMel:
     ((87, 128), dtype('float32'))
     """
 
-    sr: int = 44100
-    n_fft: int = 2048
-    hop_length: int = 512
-    n_mels: int = 128
+    sr: Annotated[int, Ge(1)] = 44100
+    n_fft: Annotated[int, Ge(1)] = 2048
+    hop_length: Annotated[int, Ge(1)] = 512
+    n_mels: Annotated[int, Ge(1)] = 128
     fmin: float = 0.0
     fmax: float | None = None
-    top_db: float | None = 80.0
+    top_db: Annotated[float | None, Gt(0)] = 80.0
+    dtype: Literal["float32", "float16"] = "float32"
 
-    name = "logmel"
+    kind = "logmel"
     version = 2
     units = "dB"
+    needs_loudest = True
+    silence_error = 0.04  # what float16 rounds a level of -100 dB by
 
-    def __post_init__(self) -> None:
-        check_spectral(self)
+    def contradictions(self) -> list[str]:
+        """Settings that do not go together."""
+        return spectral_contradictions(self)
 
     @property
     def width(self) -> int:
-        """Values a frame."""
+        """Values per frame: the mel bands."""
         return self.n_mels
 
-    @property
-    def mel(self) -> Mel:
-        """The mel power spectrogram that this feature is made of."""
-        return mel_of(self)
-
     def n_frames(self, n_samples: int) -> int:
-        """Frames of a clip of `n_samples` samples: those of a centred STFT."""
+        """Number of frames of a clip: those of a centred STFT."""
         return frame_count(n_samples, n_fft=self.n_fft, hop_length=self.hop_length)
 
-    def from_db(self, db: np.ndarray, floor: float) -> np.ndarray:
-        """Frames out of unclipped decibels. [shape=(b, n_mels)] -> [shape=(b, n_mels)]"""
-        return np.maximum(db, np.float32(floor))
+    @property
+    def front_end(self) -> MelDecibels:
+        """Mel power in decibels; MFCC with the same settings share it."""
+        return MelDecibels(mel_of(self))
 
-    def __call__(self, y: np.ndarray) -> np.ndarray:
-        """Log-mel frames of one clip.
+    def stream(self, loudest: float | None) -> Map:
+        """Raise decibels to the clip's floor."""
+        floor = np.float32(db_floor(loudest, self.top_db))
+        return Map(lambda db: np.maximum(db, floor))
 
-        Parameters
-        ----------
-        y : np.ndarray [shape=(n_samples,), dtype=floating]
-            Samples at `sr` Hz, full scale at 1.0.
+    def silent_frame(self, frames: NDArray) -> NDArray[np.float32]:
+        """The floor that silence reads beside this clip's sound.
 
-        Returns
-        -------
-        frames : np.ndarray [shape=(n_frames, n_mels), dtype=float32]
-            Time first (in dB, 0 dB is a power of 1).
-
-        Raises
-        ------
-        ValueError
-            If `y` is not one-dimensional, not of floating point, empty, not finite or beyond 1e12.
+        A frame of zero power is -100 dB in every band. But a clip's bands are clipped at `top_db`
+        below its loudest one, so beside its sound silence reads ``loudest - top_db``: what the
+        extractor would have given had the file ended in zeros.
         """
-        db = mel_db(self.mel, check_audio(y))
-        return self.from_db(db, db_floor(float(db.max()), self.top_db))
+        return np.full(self.width, silence_level(float(frames.max()), self.top_db), np.float32)
+
+    @property
+    def axis(self) -> Axis:
+        """The bands' centre frequencies."""
+        return Axis("Hz", mel_of(self).band_centres)
 
 
-def mel_db(mel: Mel, y: np.ndarray) -> np.ndarray:
-    """Mel power of a whole clip in decibels, not clipped. [shape=(n_frames, n_mels)]"""
-    # Like the stream, not before it is needed.
-    from features.kernels.decibels import to_db
-
-    return to_db(mel.stream().push(y, last=True))
-
-
-def db_floor(loudest: float, top_db: float | None) -> float:
+def db_floor(loudest: float | None, top_db: float | None) -> float:
     """The lowest value of a clip whose maximum is `loudest` (in dB)."""
-    return -np.inf if top_db is None else loudest - top_db
+    return -np.inf if top_db is None or loudest is None else loudest - top_db
+
+
+def silence_level(loudest: float, top_db: float | None) -> float:
+    """The level of silence in a clip whose loudest band is `loudest` (both in dB)."""
+    return max(10 * np.log10(AMIN), db_floor(loudest, top_db))

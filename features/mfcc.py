@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt
+from numpy.typing import NDArray
 
-from features.logmel import db_floor, mel_db
-from features.signal.checks import check_audio, check_spectral
-from features.signal.melspectrogram import Mel, frame_count, mel_of
+from features.base import Axis, Feature, Map
+from features.logmel import db_floor, silence_level
+from features.signal.checks import spectral_contradictions
+from features.signal.melspectrogram import MelDecibels, frame_count, mel_of
 
 
 @dataclass(frozen=True)
-class Mfcc:
+class Mfcc(Feature):
     """``librosa.feature.mfcc(...).T``, within 1e-3.
 
     Attributes
@@ -31,70 +35,91 @@ class Mfcc:
     fmax : float or None
         Highest frequency (in Hz); None is ``sr / 2``.
     top_db : float or None
-        Floor below the clip's loudest band (in dB); None leaves -100 dB, the floor of power.
+        Clip bands to this range below the clip's loudest one (in dB); None leaves -100 dB, the
+        floor of power.
+    dtype : {"float32", "float16"}
+        Of the stored frames.
 
     Raises
     ------
     ValueError
-        If the settings contradict each other; all that is wrong is listed.
+        If a setting is not valid; all that is wrong is listed.
+
+    Examples
+    --------
+    >>> Mfcc(n_mfcc=20)(np.zeros(44100, np.float32)).shape
+    (87, 20)
     """
 
-    sr: int = 44100
-    n_fft: int = 2048
-    hop_length: int = 512
-    n_mels: int = 128
-    n_mfcc: int = 40
+    sr: Annotated[int, Ge(1)] = 44100
+    n_fft: Annotated[int, Ge(1)] = 2048
+    hop_length: Annotated[int, Ge(1)] = 512
+    n_mels: Annotated[int, Ge(1)] = 128
+    n_mfcc: Annotated[int, Ge(1)] = 40
     fmin: float = 0.0
     fmax: float | None = None
-    top_db: float | None = 80.0
+    top_db: Annotated[float | None, Gt(0)] = 80.0
+    dtype: Literal["float32", "float16"] = "float32"
 
-    name = "mfcc"
+    kind = "mfcc"
     version = 2
     units = "dB"
+    needs_loudest = True
+    silence_error = 150.0  # see silent_frame: a level within 10 dB, times sqrt(n_mels)
 
-    def __post_init__(self) -> None:
-        check_spectral(self)
+    def contradictions(self) -> list[str]:
+        """Settings that do not go together."""
+        errors = spectral_contradictions(self)
+        if self.n_mfcc > self.n_mels:
+            errors.append(f"n_mfcc is {self.n_mfcc}; it cannot exceed n_mels, {self.n_mels}")
+        return errors
 
     @property
     def width(self) -> int:
-        """Values a frame."""
+        """Values per frame: the coefficients."""
         return self.n_mfcc
 
-    @property
-    def mel(self) -> Mel:
-        """The mel power spectrogram that this feature is made of."""
-        return mel_of(self)
-
     def n_frames(self, n_samples: int) -> int:
-        """Frames of a clip of `n_samples` samples: those of a centred STFT."""
+        """Number of frames of a clip: those of a centred STFT."""
         return frame_count(n_samples, n_fft=self.n_fft, hop_length=self.hop_length)
 
-    def from_db(self, db: np.ndarray, floor: float) -> np.ndarray:
-        """Frames out of unclipped decibels. [shape=(b, n_mels)] -> [shape=(b, n_mfcc)]"""
-        # In float64: the 0th coefficient is near -900, where float32's sums are off by 1e-3.
-        clipped = np.maximum(db, np.float32(floor)).astype(np.float64)
-        return (clipped @ dct_basis(self.n_mels, self.n_mfcc)).astype(np.float32)
+    @property
+    def front_end(self) -> MelDecibels:
+        """Mel power in decibels; log-mel frames with the same settings share it."""
+        return MelDecibels(mel_of(self))
 
-    def __call__(self, y: np.ndarray) -> np.ndarray:
-        """MFCC frames of one clip.
+    def stream(self, loudest: float | None) -> Map:
+        """Raise decibels to the clip's floor, and transform them."""
+        floor = np.float32(db_floor(loudest, self.top_db))
+        basis = dct_basis(self.n_mels, self.n_mfcc)
 
-        Parameters
-        ----------
-        y : np.ndarray [shape=(n_samples,), dtype=floating]
-            Samples at `sr` Hz, full scale at 1.0.
+        def transform(db: NDArray) -> NDArray:
+            # In float64: the 0th coefficient is near -900, where float32's sums are off by 1e-3.
+            return (np.maximum(db, floor).astype(np.float64) @ basis).astype(np.float32)
 
-        Returns
-        -------
-        frames : np.ndarray [shape=(n_frames, n_mfcc), dtype=float32]
-            Time first (in dB).
+        return Map(transform)
 
-        Raises
-        ------
-        ValueError
-            If `y` is not one-dimensional, not of floating point, empty, not finite or beyond 1e12.
+    def silent_frame(self, frames: NDArray) -> NDArray[np.float32]:
+        """The coefficients of a frame at the floor that silence reads beside this clip's sound.
+
+        The transform of a constant has its 0th coefficient alone, ``level * sqrt(n_mels)``. The
+        loudest band is gone with the coefficients that were not kept; that of the inverse
+        transform stands for it. No frame can lie below the floor on average, so the quietest frame
+        bounds it too. Over 1,400 field recordings (40 of 128 coefficients) the level was 2 dB low
+        in the mean and within 10 dB always.
         """
-        db = mel_db(self.mel, check_audio(y))
-        return self.from_db(db, db_floor(float(db.max()), self.top_db))
+        coefficients = frames.astype(np.float64)
+        bands = coefficients @ dct_basis(self.n_mels, self.n_mfcc).T
+        quietest = float(coefficients[:, 0].min()) / np.sqrt(self.n_mels)
+        frame = np.zeros(self.width, np.float32)
+        level = min(silence_level(float(bands.max()), self.top_db), quietest)
+        frame[0] = level * np.sqrt(self.n_mels)
+        return frame
+
+    @property
+    def axis(self) -> Axis:
+        """The coefficients' numbers."""
+        return Axis("coefficient")
 
 
 @lru_cache(maxsize=8)

@@ -30,6 +30,11 @@ class Architecture:
         From a tensor with a channel axis to a tensor (clips, activations).
     least : tuple of int
         The smallest input that the layers leave something of: (samples,) or (frames, features).
+
+    Examples
+    --------
+    >>> ARCHITECTURES["conv2d"].least
+    (16, 16)
     """
 
     body: Callable[[KerasTensor], KerasTensor]
@@ -78,13 +83,19 @@ def build(
 
     Returns
     -------
-    keras.Model [input (clips, *input_shape), output (clips, n_classes) float32]
+    keras.Model [input (clips, ...), output (clips, n_classes) float32]
         Not compiled: see :func:`compile_for`. The output is float32 under any dtype policy.
 
     Raises
     ------
     ValueError
         With everything that is wrong, among it the least length for a crop that is too short.
+
+    Examples
+    --------
+    >>> model = build("conv2d", (173, 40), 80, labels="multi", normalization="min-max")
+    >>> model.output_shape
+    (None, 80)
     """
     problems = _choice_problems("model", name, ARCHITECTURES)
     problems += _choice_problems("normalization", normalization, NORMALIZATIONS)
@@ -135,6 +146,13 @@ def compile_for(model: keras.Model, labels: str, learning_rate: float) -> None:
     Under the policy ``mixed_float16`` Keras wraps Adam to scale the loss. A file does not keep the
     policy of the whole model, so whoever goes on training a loaded model sets it before loading:
     otherwise Keras warns and drops the optimizer's state. Predicting needs nothing of the kind.
+
+    Examples
+    --------
+    >>> model = build("dummy1d", (16000,), 10, labels="single", normalization="min-max")
+    >>> compile_for(model, "single", learning_rate=1e-3)
+    >>> model.loss.name
+    'categorical_crossentropy'
     """
     if problems := _choice_problems("labels", labels, ACTIVATIONS):
         raise ValueError("\n".join(problems))

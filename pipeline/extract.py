@@ -153,7 +153,7 @@ def make_targets(settings: Settings) -> list[Target]:
     for name in dict.fromkeys(s.features):
         dtype = s.waveform_dtype if name == "waveform" else s.feature_dtype
         try:
-            targets.append(make_target(name, dtype=dtype, trim_db=s.trim_db, **configs[name]))
+            targets.append(make_target(name, trim_db=s.trim_db, dtype=dtype, **configs[name]))
         except UsageError as error:
             errors.append(str(error))
     if not s.features:

@@ -67,17 +67,12 @@ def run(settings: Settings) -> None:
         raise UsageError(f"{len(failed)} of {len(settings.stores)} stores cannot be opened")
 
 
-def seconds_a_frame(store: Store) -> float:
-    """Distance between two frames (in seconds)."""
-    return store.spec.config.get("hop_length", 1) / store.spec.config["sr"]
-
-
 def describe(store: Store) -> None:
     """Print a store's summary."""
     from pipeline.runtime.progress import hours, size
 
     spec, lengths = store.spec, store.length
-    step = seconds_a_frame(store)
+    step = store.spec.declaration.seconds_per_frame
     values = f"{spec.width} values" if spec.width else "1 sample"
     print(store.path)
     print(f"  feature     {spec.feature}, version {spec.version}, {spec.dtype}, in {spec.units}")
@@ -106,7 +101,7 @@ def describe_clip(store: Store, clip_id: str) -> None:
     if clip_id not in store:
         some = ", ".join(store.contents.clip_ids[:3])
         raise UsageError(f"{store.path} has no clip {clip_id!r}; it has {len(store)}: {some}, …")
-    i, step = store.index_of(clip_id), seconds_a_frame(store)
+    i, step = store.index_of(clip_id), store.spec.declaration.seconds_per_frame
     frames = store[clip_id]
     first, last = store.sound[i]
     print(f"{store.path}: {clip_id}")
@@ -123,24 +118,25 @@ def draw(store: Store, clip_id: str, path: Path) -> None:
     matplotlib.use("agg")
     import librosa.display
     import matplotlib.pyplot as plt
+    import numpy as np
 
     if path.suffix.lower() != ".png":
         raise UsageError(f"--plot {path}: the name must end in .png")
-    spec, step = store.spec, seconds_a_frame(store)
+    spec, step = store.spec, store.spec.declaration.seconds_per_frame
     frames = store[clip_id]
     figure, axes = plt.subplots(figsize=(10, 4), layout="constrained")
+    feature = spec.declaration
     if spec.width:
-        config = spec.config
+        hz = feature.axis.hz
         image = librosa.display.specshow(
-            frames.T, sr=config["sr"], hop_length=config["hop_length"], x_axis="time",
-            y_axis="mel" if spec.feature == "logmel" else None, ax=axes,
-            fmin=config["fmin"], fmax=config["fmax"], cmap="magma",
+            frames.T, sr=feature.sr, hop_length=feature.frame_samples, x_axis="time", ax=axes,
+            y_axis=None if hz is None else "mel", y_coords=None if hz is None else np.array(hz),
+            cmap="magma",
         )
         figure.colorbar(image, ax=axes, label=spec.units)
-        axes.set_ylabel("Hz" if spec.feature == "logmel" else "coefficient")
     else:
-        librosa.display.waveshow(frames, sr=spec.config["sr"], ax=axes)
-        axes.set_ylabel(spec.units)
+        librosa.display.waveshow(frames, sr=feature.sr, ax=axes)
+    axes.set_ylabel(feature.axis.label)
     axes.set(xlabel="s", xlim=(0, len(frames) * step))
     for bound in store.sound[store.index_of(clip_id)] * step:
         axes.axvline(bound, color="tab:red", linestyle="--", linewidth=1)

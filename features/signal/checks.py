@@ -1,12 +1,11 @@
-"""What the extractors ask of their settings and of the audio."""
+"""Check audio, and the settings of features of mel bands."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from features.signal.mel_filters import mel_filters
+from features.signal.melspectrogram import SpectralSettings
 
 # A spectrum's power is up to (n_fft / 2 * peak) ** 2, and float32 ends at 3e38.
 _MAX_PEAK = 1e12
@@ -33,13 +32,9 @@ def check_audio(y: np.ndarray) -> np.ndarray:
     return y.astype(np.float32, copy=False)
 
 
-def check_spectral(feature: Any) -> None:
-    """Raise a ValueError that lists all that is wrong with a spectral feature's settings."""
+def spectral_contradictions(feature: SpectralSettings) -> list[str]:
+    """List what is wrong with the settings of a feature of mel bands, taken together."""
     f, errors = feature, []
-    for name in ("sr", "n_fft", "hop_length", "n_mels", "n_mfcc"):
-        value = getattr(f, name, 1)
-        if value < 1:
-            errors.append(f"{name} is {value}; it must be at least 1")
     fmax = f.sr / 2 if f.fmax is None else f.fmax
     if not 0 <= f.fmin < fmax <= f.sr / 2:
         errors.append(
@@ -50,14 +45,9 @@ def check_spectral(feature: Any) -> None:
         errors.append(
             f"hop_length is {f.hop_length}, n_fft {f.n_fft}: samples between frames would be lost"
         )
-    if getattr(f, "n_mfcc", 0) > f.n_mels:
-        errors.append(f"n_mfcc is {f.n_mfcc}; it cannot exceed n_mels, {f.n_mels}")
-    if f.top_db is not None and not f.top_db > 0:
-        errors.append(f"top_db is {f.top_db:g}; it must be positive (in dB), or null for none")
-    if not errors:
+    if not errors and min(f.sr, f.n_fft, f.n_mels) > 0:
         try:
             mel_filters(f.sr, f.n_fft, f.n_mels, float(f.fmin), float(fmax))
         except ValueError as error:
             errors.append(str(error))
-    if errors:
-        raise ValueError(f"{f.name}: " + "; ".join(errors))
+    return errors

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from features.signal.mel_filters import hz_to_mel, mel_to_hz
+
 if TYPE_CHECKING:
     from features.signal.mel_stream import MelStream
 
@@ -54,13 +56,52 @@ class Mel:
         """Frames of a clip of `n_samples` samples."""
         return frame_count(n_samples, n_fft=self.n_fft, hop_length=self.hop_length)
 
+    takes_int16 = False
+
+    @property
+    def band_centres(self) -> tuple[float, ...]:
+        """The frequency that each band is centred on (in Hz)."""
+        edges = np.linspace(hz_to_mel(self.fmin), hz_to_mel(self.fmax), self.n_mels + 2)
+        return tuple(mel_to_hz(edges[1:-1]).tolist())
+
     def stream(self) -> MelStream:
-        """A stream to push one clip's samples into."""
+        """A stream from one clip's samples to mel power [shape=(n, n_mels), dtype=float32]."""
         # Not before it is needed: a compiler takes a quarter of a second to import, and most who
         # ask for a feature only want to know its settings.
         from features.signal.mel_stream import MelStream
 
         return MelStream(self)
+
+
+@dataclass(frozen=True)
+class MelDecibels:
+    """A mel power spectrogram in decibels, not clipped at any floor but -100 dB.
+
+    Attributes
+    ----------
+    mel : Mel
+    """
+
+    mel: Mel
+    takes_int16 = False
+
+    def stream(self) -> DecibelStream:
+        """A stream from one clip's samples to decibels [shape=(n, n_mels), dtype=float32]."""
+        return DecibelStream(self.mel.stream())
+
+
+class DecibelStream:
+    """Mel power of one clip in decibels, whose samples come in pieces."""
+
+    def __init__(self, power: MelStream) -> None:
+        # Like the mel stream, not before it is needed.
+        from features.kernels.decibels import to_db
+
+        self._power, self._to_db = power, to_db
+
+    def push(self, y: np.ndarray, *, last: bool = False) -> np.ndarray:
+        """Take the next samples [shape=(n,), dtype=float32]; see :class:`MelStream`."""
+        return self._to_db(self._power.push(y, last=last))
 
 
 class SpectralSettings(Protocol):

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.batching.crops import Crops, Ints
-from pipeline.batching.padding import silent_frame
 from pipeline.store.reader import Store
 
 PADS = ("silence", "repeat")
@@ -82,7 +81,7 @@ def open_source(
         Frames a crop.
     pad : {"silence", "repeat"}
         What makes up for a clip that is shorter: digital silence as that clip's feature would show
-        it (:mod:`pipeline.batching.padding`), or the clip itself, over and over.
+        it (:meth:`features.base.Feature.silent_frame`), or the clip itself, over and over.
     budget : int [scalar]
         Bytes that may be read into memory; frames that take more are mapped.
 
@@ -102,10 +101,10 @@ def open_source(
     in_memory = int(length.sum()) * store.spec.frame_bytes <= budget
     if in_memory:
         frames, start = _read(frames, start, length)
-    silence = None
+    silence, feature = None, store.spec.declaration
     if pad == "silence":
         silence = {
-            i: silent_frame(store.spec, frames[start[i]:start[i] + length[i]])
+            i: feature.silent_frame(frames[start[i]:start[i] + length[i]])
             for i in np.flatnonzero(length < n_frames).tolist()
         }
     return CropSource(

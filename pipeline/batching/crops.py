@@ -41,16 +41,8 @@ class Crops:
 
 def crop_frames(spec: FeatureSpec, seconds: float) -> int:
     """Frames of a crop: as many as a clip of `seconds` has, at least one."""
-    n_samples = max(1, round(seconds * spec.config["sr"]))
-    if not spec.width:
-        return n_samples
-    from features.signal.melspectrogram import (
-        frame_count,  # brings SciPy, which a waveform needs not
-    )
-
-    return frame_count(
-        n_samples, n_fft=spec.config["n_fft"], hop_length=spec.config["hop_length"]
-    )
+    feature = spec.declaration
+    return feature.n_frames(max(1, round(seconds * feature.sr)))
 
 
 def random_crops(lengths: Ints, rows: Ints, n_frames: int, rng: np.random.Generator) -> Crops:

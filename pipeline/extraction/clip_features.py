@@ -1,105 +1,164 @@
-"""One clip at one sampling rate, from its samples to the bytes of every store that wants them."""
+"""Compute all features of one clip at one sampling rate and write them to their stores."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from features.kernels.decibels import to_db
-from features.logmel import LogMel, db_floor
-from features.mfcc import Mfcc
-from features.signal.mel_stream import MelStream
-from features.signal.melspectrogram import Mel
+from features.base import FrontEnd, Stream
 from features.signal.moments import Moments, merge, moments_of
 from features.signal.silence import SilenceStream
 from pipeline.audio.decode import Resampler, as_float32
 from pipeline.extraction.extractors import Target
 from pipeline.store.writer import ClipWriter
 
-# Mel frames handled at a time, and how many a clip may have before they wait on disk (64 MB).
+# Frames handled at a time, and how many a clip may have before they wait on disk (64 MB of 128).
 _CHUNK = 1024
 _IN_MEMORY = 128 * _CHUNK
 
 
 class ClipFeatures:
-    """One clip at one sampling rate: every feature that wants that rate."""
+    """All features of one clip that want the same sampling rate.
+
+    Parameters
+    ----------
+    source_sr, sr : int
+        Sampling rate of the file and of the features (in Hz).
+    length : int
+        Samples at `sr`.
+    sinks : sequence of (Target, ClipWriter)
+    spool : Path
+        A folder for the frames of clips too long for memory.
+    """
 
     def __init__(
         self, source_sr: int, sr: int, length: int,
-        sinks: list[tuple[Target, ClipWriter]], spool: Path,
+        sinks: Sequence[tuple[Target, ClipWriter]], spool: Path,
     ) -> None:
         self._resampler = Resampler(source_sr, sr, length)
         self._silence = SilenceStream()
         self._length = length
-        self._targets = [target for target, _ in sinks]
-        self._writers = {target.name: writer for target, writer in sinks}
-        self._moments: dict[str, list[Moments]] = {target.name: [] for target, _ in sinks}
-        mels = {t.extractor.mel for t in self._targets if isinstance(t.extractor, LogMel | Mfcc)}
-        self._spools = {mel: MelSpool(mel, mel.n_frames(length), spool) for mel in mels}
-        self._clipped = 0
+        self._outputs = [FeatureOutput(target, writer) for target, writer in sinks]
+        front_ends = dict.fromkeys(output.feature.front_end for output in self._outputs)
+        self._branches = [
+            Branch(front_end, [o for o in self._outputs if o.feature.front_end == front_end],
+                   length, spool)
+            for front_end in front_ends
+        ]
 
     def push(self, y: np.ndarray, *, last: bool) -> None:
         """Take the next decoded samples. [shape=(n,), dtype=int16 or float32]"""
         y = self._resampler.push(y, last=last)
-        for target in self._targets:
-            if target.name == "waveform" and len(y):
-                self._write(target, y)
-        y = as_float32(y)
-        self._silence.push(y)
-        for spool in self._spools.values():
-            spool.push(y, last=last)
+        samples = as_float32(y)
+        self._silence.push(samples)
+        for branch in self._branches:
+            branch.push(y if branch.front_end.takes_int16 else samples, last=last)
 
     def finish(self, digest: str, trim_db: float) -> int:
-        """Write what had to wait for the clip's end, and the rows; the samples clipped."""
+        """Write what had to wait for the clip's end, and its rows; the samples clipped."""
+        for branch in self._branches:
+            branch.finish()
         bounds = self._silence.bounds(trim_db)
-        for target in self._targets:
-            extractor = target.extractor
-            if isinstance(extractor, LogMel | Mfcc):
-                spool = self._spools[extractor.mel]
-                floor = db_floor(spool.loudest, extractor.top_db)
-                for db in spool.chunks():
-                    self._write(target, extractor.from_db(db, floor))
-            sound = sound_frames(bounds, target, self._length)
-            self._writers[target.name].finish(digest, sound, merge(self._moments[target.name]))
-        return self._clipped
-
-    def _write(self, target: Target, frames: np.ndarray) -> None:
-        stored, clipped = quantised(frames, target.spec.dtype)
-        self._clipped += clipped
-        self._writers[target.name].write(stored)
-        self._moments[target.name].append(moments_of(stored, target.spec.scale))
+        for output in self._outputs:
+            output.finish(digest, sound_frames(bounds, output.target, self._length))
+        return sum(output.clipped for output in self._outputs)
 
 
-class MelSpool:
-    """Decibels of a clip until its maximum is known; past 64 MB they wait in a temporary file."""
+class FeatureOutput:
+    """One feature of one clip on its way into its store."""
 
-    def __init__(self, mel: Mel, n_frames: int, folder: Path) -> None:
-        self._stream: MelStream = mel.stream()
-        self._n_frames, self._n_mels = n_frames, mel.n_mels
-        self._chunk = np.empty((0, mel.n_mels), np.float32)
+    def __init__(self, target: Target, writer: ClipWriter) -> None:
+        self.target, self.feature = target, target.feature
+        self._writer = writer
+        self._moments: list[Moments] = []
+        self._stream: Stream | None = None
+        self.clipped = 0
+
+    def begin(self, loudest: float | None) -> None:
+        """Get ready for the clip's first front-end frames; see :meth:`Feature.stream`."""
+        self._stream = self.feature.stream(loudest)
+
+    def push(self, frames: np.ndarray, *, last: bool) -> None:
+        """Write what the next front-end frames complete."""
+        assert self._stream is not None
+        frames = self._stream.push(frames, last=last)
+        if len(frames):
+            stored, clipped = quantised(frames, self.target.spec.dtype)
+            self.clipped += clipped
+            self._writer.write(stored)
+            self._moments.append(moments_of(stored, self.target.spec.scale))
+
+    def finish(self, digest: str, sound: tuple[int, int]) -> None:
+        """Write the clip's row."""
+        self._writer.finish(digest, sound, merge(self._moments))
+
+
+class Branch:
+    """One front end, and the features that share its frames."""
+
+    def __init__(
+        self, front_end: FrontEnd, outputs: Sequence[FeatureOutput], length: int, spool: Path
+    ) -> None:
+        self.front_end = front_end
+        self._stream = front_end.stream()
+        self._waiting = [o for o in outputs if o.feature.needs_loudest]
+        self._direct = [o for o in outputs if not o.feature.needs_loudest]
+        self._loudest = -np.inf
+        n_frames = max((o.feature.n_frames(length) for o in self._waiting), default=0)
+        self._spool = FrameSpool(n_frames, spool)
+        for output in self._direct:
+            output.begin(None)
+
+    def push(self, y: np.ndarray, *, last: bool) -> None:
+        """Take the next samples. [shape=(n,)]"""
+        frames = self._stream.push(y, last=last)
+        for output in self._direct:
+            output.push(frames, last=last)
+        if self._waiting and len(frames):
+            self._loudest = max(self._loudest, float(frames.max()))
+            self._spool.push(frames)
+
+    def finish(self) -> None:
+        """Give the frames that waited to the features that needed the loudest one."""
+        for output in self._waiting:
+            output.begin(self._loudest)
+            for frames, last in self._spool.chunks():
+                output.push(frames, last=last)
+
+
+class FrameSpool:
+    """Front-end frames of a clip until its end; past 64 MB they wait in a temporary file.
+
+    Parameters
+    ----------
+    n_frames : int
+        Frames of the clip.
+    folder : Path
+        Of the temporary file.
+    """
+
+    def __init__(self, n_frames: int, folder: Path) -> None:
+        self._n_frames = n_frames
+        self._chunk = np.empty((0, 0), np.float32)
         self._filled = self._taken = 0
         self._kept: list[np.ndarray] = []
         long = n_frames > _IN_MEMORY
         self._file = tempfile.TemporaryFile(dir=folder) if long else None  # noqa: SIM115
-        self.loudest = -np.inf
 
-    def push(self, y: np.ndarray, *, last: bool) -> None:
-        """Take the next samples. [shape=(n,), dtype=float32]"""
-        db = to_db(self._stream.push(y, last=last))
-        if len(db):
-            self.loudest = max(self.loudest, float(db.max()))
-        while len(db):
+    def push(self, frames: np.ndarray) -> None:
+        """Take the next frames. [shape=(n, width), dtype=float32]"""
+        while len(frames):
             if self._filled == len(self._chunk):
-                self._next_chunk()
-            n = min(len(db), len(self._chunk) - self._filled)
-            self._chunk[self._filled:self._filled + n] = db[:n]
+                self._next_chunk(frames.shape[1])
+            n = min(len(frames), len(self._chunk) - self._filled)
+            self._chunk[self._filled:self._filled + n] = frames[:n]
             self._filled += n
-            db = db[n:]
+            frames = frames[n:]
 
-    def _next_chunk(self) -> None:
+    def _next_chunk(self, width: int) -> None:
         if self._filled:
             if self._file is None:
                 self._kept.append(self._chunk)
@@ -109,18 +168,19 @@ class MelSpool:
         self._taken += n
         self._filled = 0
         if self._file is None or len(self._chunk) != n:
-            self._chunk = np.empty((n, self._n_mels), np.float32)
+            self._chunk = np.empty((n, width), np.float32)
 
-    def chunks(self) -> Iterator[np.ndarray]:
-        """Yield the frames in order, after the last push. [shape=(n, n_mels), dtype=float32]"""
+    def chunks(self) -> Iterator[tuple[np.ndarray, bool]]:
+        """Yield the frames in order, each chunk with whether it is the last."""
         if self._file is None:
-            yield from self._kept
+            yield from ((chunk, False) for chunk in self._kept)
         else:
             self._file.seek(0)
+            width = self._chunk.shape[1]
             for _ in range((self._taken - self._filled) // _CHUNK):
-                flat = np.fromfile(self._file, np.float32, _CHUNK * self._n_mels)
-                yield flat.reshape(_CHUNK, self._n_mels)
-        yield self._chunk[:self._filled]
+                flat = np.fromfile(self._file, np.float32, _CHUNK * width)
+                yield flat.reshape(_CHUNK, width), False
+        yield self._chunk[:self._filled], True
 
 
 def quantised(frames: np.ndarray, dtype: str) -> tuple[np.ndarray, int]:
@@ -144,6 +204,6 @@ def quantised(frames: np.ndarray, dtype: str) -> tuple[np.ndarray, int]:
 
 def sound_frames(bounds: tuple[int, int], target: Target, length: int) -> tuple[int, int]:
     """Bounds in samples as bounds in the frames of a feature: every frame that begins in them."""
-    hop = getattr(target.extractor, "hop_length", 1)
-    n_frames = target.extractor.n_frames(length)
+    hop = target.feature.frame_samples
+    n_frames = target.feature.n_frames(length)
     return bounds[0] // hop, min(n_frames, -(-bounds[1] // hop))

@@ -1,26 +1,29 @@
-"""From settings to what is extracted: extractors, and what their stores say of them."""
+"""The stores to make: a feature, and what its store says of it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from features.logmel import LogMel
-from features.mfcc import Mfcc
-from features.waveform import Waveform
+from features import make_feature
+from features.base import Feature
 from pipeline.runtime.errors import UsageError
-from pipeline.store.schema import FeatureSpec
-
-Extractor = Waveform | LogMel | Mfcc
-
-FEATURES: dict[str, type[Extractor]] = {"waveform": Waveform, "mfcc": Mfcc, "logmel": LogMel}
+from pipeline.store.schema import FeatureSpec, spec_of
 
 
 @dataclass(frozen=True)
 class Target:
-    """A store to be made: the extractor and the description that goes into the file."""
+    """A store to make.
 
-    extractor: Extractor
+    Attributes
+    ----------
+    feature : Feature
+        What is extracted.
+    spec : FeatureSpec
+        Its description, which goes into the file.
+    """
+
+    feature: Feature
     spec: FeatureSpec
 
     @property
@@ -29,31 +32,25 @@ class Target:
         return self.spec.feature
 
 
-def make_target(name: str, *, dtype: str, trim_db: float, **config: Any) -> Target:
-    """One feature's target.
+def make_target(kind: str, *, trim_db: float, **settings: Any) -> Target:
+    """Make a target out of a feature's settings.
 
     Parameters
     ----------
-    name : str
-        A key of :data:`FEATURES`.
-    dtype : str
-        Of the stored frames.
+    kind : str
+        A key of :data:`features.FEATURES`.
     trim_db : float
         How far below a clip's loudest frame silence begins (in dB).
-    **config
-        Settings of the extractor.
+    **settings
+        Of the feature.
 
     Raises
     ------
     UsageError
-        If the extractor refuses its settings; the message lists all that is wrong.
+        If the feature refuses its settings; the message lists all that is wrong.
     """
     try:
-        extractor = FEATURES[name](**config)
+        feature = make_feature(kind, **settings)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    spec = FeatureSpec(
-        feature=name, version=extractor.version, dtype=dtype, width=extractor.width,
-        units=extractor.units, config={**asdict(extractor), "trim_db": trim_db},
-    )
-    return Target(extractor, spec)
+    return Target(feature, spec_of(feature, trim_db))

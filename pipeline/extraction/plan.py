@@ -185,7 +185,7 @@ def header_of(clip: Clip) -> Header:
 
 def _lengths(target: Target, clips: Iterable[Clip]) -> tuple[int, ...]:
     """Number of frames of each clip."""
-    sr, n_frames = target.extractor.sr, target.extractor.n_frames
+    sr, n_frames = target.feature.sr, target.feature.n_frames
     return tuple(n_frames(resampled_length(c.frames, c.sr, sr)) for c in clips)
 
 

@@ -137,13 +137,13 @@ class Worker:
         targets = [t for t in self.targets if t.name in task.spans]
         with ExitStack() as stack:
             features = []
-            for sr in sorted({t.extractor.sr for t in targets}):
+            for sr in sorted({t.feature.sr for t in targets}):
                 sinks = [
                     (target, stack.enter_context(ClipWriter(
                         self.offsets[target.name], target.spec, task.index,
                         *task.spans[target.name],
                     )))
-                    for target in targets if target.extractor.sr == sr
+                    for target in targets if target.feature.sr == sr
                 ]
                 length = task.header.length_at(sr)
                 features.append(ClipFeatures(task.header.sr, sr, length, sinks, self.spool))

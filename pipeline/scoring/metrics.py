@@ -1,7 +1,7 @@
-"""How well scores fit labels: lwlrap and its intervals, average precision, MAP@3, accuracy.
+"""Measure how well scores fit labels: lwlrap and its intervals, average precision, MAP@3, accuracy.
 
-Conventions
------------
+Notes
+-----
 ``truth`` [shape=(n_clips, n_classes)] holds 0 and 1 (or bool), ``scores`` of the same shape any
 finite number, the higher the likelier; only their order matters. Every function checks both with
 :func:`validate`. Results are float64.
@@ -62,6 +62,12 @@ def validate(
     ValueError
         With everything that is wrong: shapes, labels other than 0 and 1, NaN or infinity among the
         scores, no label at all.
+
+    Examples
+    --------
+    >>> truth, scores = validate([[1, 0]], [[0.9, 0.2]])
+    >>> truth
+    array([[ True, False]])
     """
     labels, values = np.asarray(truth), np.asarray(scores)
     problems = []
@@ -103,13 +109,37 @@ def _places(invalid: Bools, what: str) -> str:
 
 
 def lwlrap(truth: ArrayLike, scores: ArrayLike) -> float:
-    """Label-weighted label-ranking average precision, in (0, 1]."""
+    """Compute label-weighted label-ranking average precision.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+
+    Returns
+    -------
+    float
+        In (0, 1].
+
+    Raises
+    ------
+    ValueError
+        As :func:`validate`.
+
+    Examples
+    --------
+    >>> lwlrap([[1, 0, 0], [0, 1, 0]], [[0.9, 0.2, 0.1], [0.8, 0.7, 0.1]])
+    0.75
+    """
     _, _, precision = _label_precisions(*validate(truth, scores))
     return float(precision.mean())
 
 
 def per_class_lwlrap(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """lwlrap of each class, and how much it weighs.
+    """Compute the lwlrap of each class and its weight.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
 
     Returns
     -------
@@ -118,6 +148,12 @@ def per_class_lwlrap(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Float
     weight : np.ndarray [shape=(n_classes,)]
         The class's share of all labels, 0 for a class that no clip has; the sum is 1.
         ``np.nansum(per_class * weight)`` is :func:`lwlrap`.
+
+    Examples
+    --------
+    >>> per_class, weight = per_class_lwlrap([[1, 0], [1, 0]], [[0.9, 0.2], [0.3, 0.6]])
+    >>> per_class, weight
+    (array([0.75,  nan]), array([1., 0.]))
     """
     labels, values = validate(truth, scores)
     _, label, precision = _label_precisions(labels, values)
@@ -137,7 +173,7 @@ def bootstrap_lwlrap(
     n_resamples: int,
     level: float,
 ) -> tuple[Floats, Floats]:
-    """Confidence intervals of lwlrap: the percentile bootstrap over clips (Efron, 1979).
+    """Compute confidence intervals of lwlrap: the percentile bootstrap over clips (Efron, 1979).
 
     Clips with labels are drawn with replacement, as many as there are. They are the sampling unit
     because the labels of one clip are not independent. Training is not repeated, so the intervals
@@ -162,6 +198,14 @@ def bootstrap_lwlrap(
     ------
     ValueError
         As :func:`validate`, and for `n_resamples` or `level` out of range.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> truth, scores = [[1, 0], [1, 0]], [[0.9, 0.2], [0.3, 0.6]]
+    >>> overall, per_class = bootstrap_lwlrap(truth, scores, rng=rng, n_resamples=99, level=0.95)
+    >>> overall
+    array([0.5, 1. ])
     """
     if n_resamples < 1:
         raise ValueError(f"n_resamples is {n_resamples}; needs at least 1")
@@ -194,16 +238,25 @@ def bootstrap_lwlrap(
 
 
 def average_precision(truth: ArrayLike, scores: ArrayLike) -> Floats:
-    """Average precision of each class over the ranking of all clips.
+    """Compute the average precision of each class over the ranking of all clips.
 
     The mean over a class's clips of the precision at that clip's score, as in
     ``sklearn.metrics.average_precision_score``: a step function, without interpolation. Clips
     without labels count, as clips that should rank low.
 
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+
     Returns
     -------
     np.ndarray [shape=(n_classes,)]
         NaN for a class that no clip has.
+
+    Examples
+    --------
+    >>> average_precision([[1, 0], [0, 0], [1, 0]], [[0.9, 0.2], [0.8, 0.1], [0.7, 0.3]]).round(3)
+    array([0.833,   nan])
     """
     labels, values = validate(truth, scores)
     result = np.full(labels.shape[1], np.nan)
@@ -217,14 +270,43 @@ def average_precision(truth: ArrayLike, scores: ArrayLike) -> Floats:
 
 
 def mean_average_precision(truth: ArrayLike, scores: ArrayLike) -> float:
-    """The mean of :func:`average_precision` over the classes that some clip has, in (0, 1]."""
+    """Compute the mean of :func:`average_precision` over the classes that some clip has.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+
+    Returns
+    -------
+    float
+        In (0, 1].
+
+    Examples
+    --------
+    >>> mean_average_precision([[1, 0], [0, 1]], [[0.9, 0.2], [0.3, 0.6]])
+    1.0
+    """
     return float(np.nanmean(average_precision(truth, scores)))
 
 
 def map_at_3(truth: ArrayLike, scores: ArrayLike) -> float:
-    """MAP@3, the measure of the 2018 competition, for one label a clip: in [0, 1].
+    """Compute MAP@3, the measure of the 2018 competition, for one label per clip.
 
     The mean of 1, 1/2 or 1/3 for a label of rank 1, 2 or 3, and 0 for any other.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Examples
+    --------
+    >>> map_at_3([[1, 0, 0, 0], [0, 1, 0, 0]], [[0.9, 0.2, 0.1, 0], [0.8, 0.7, 0.1, 0]])
+    0.75
     """
     labels, values = validate(truth, scores, single=True)
     rank = np.count_nonzero(values >= values[labels][:, np.newaxis], axis=1)
@@ -232,23 +314,48 @@ def map_at_3(truth: ArrayLike, scores: ArrayLike) -> float:
 
 
 def accuracy(truth: ArrayLike, scores: ArrayLike) -> float:
-    """The share of clips, of one label each, whose label scores highest.
+    """Compute the share of clips, of one label each, whose label scores highest.
 
     Something has to be predicted, so of tied classes it is the first, as in ``np.argmax``.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Examples
+    --------
+    >>> accuracy([[1, 0], [0, 1]], [[0.9, 0.2], [0.8, 0.7]])
+    0.5
     """
     labels, values = validate(truth, scores, single=True)
     return float(np.mean(labels.argmax(axis=1) == values.argmax(axis=1)))
 
 
 def top_confusions(truth: ArrayLike, scores: ArrayLike, *, most: int) -> list[tuple[int, int, int]]:
-    """The classes most often taken for another: (true, predicted, count), most frequent first.
+    """Find the classes that are most often taken for another.
 
     Parameters
     ----------
     truth, scores : array-like [shape=(n_clips, n_classes)]
-        One label a clip; what is predicted is as in :func:`accuracy`.
+        One label per clip; the predicted class is that of :func:`accuracy`.
     most : int [scalar]
-        The longest list wanted. Pairs of one count are in the order of their indices.
+        Maximum length of the list.
+
+    Returns
+    -------
+    list of (int, int, int)
+        True class, predicted class, count: most frequent first; equal counts in the order of the
+        classes.
+
+    Examples
+    --------
+    >>> top_confusions([[1, 0], [0, 1]], [[0.9, 0.2], [0.8, 0.7]], most=3)
+    [(1, 0, 1)]
     """
     labels, values = validate(truth, scores, single=True)
     pairs = np.stack([labels.argmax(axis=1), values.argmax(axis=1)], axis=1)
@@ -258,18 +365,23 @@ def top_confusions(truth: ArrayLike, scores: ArrayLike, *, most: int) -> list[tu
 
 
 def evaluate(truth: ArrayLike, scores: ArrayLike, *, single: bool) -> dict[str, float]:
-    """Every measure that is one number.
+    """Compute every measure that is one number.
 
     Parameters
     ----------
     truth, scores : array-like [shape=(n_clips, n_classes)]
     single : bool
-        Whether the task has exactly one label a clip; adds what only then has a meaning.
+        Whether the task has exactly one label per clip; adds what only then has a meaning.
 
     Returns
     -------
     dict
         ``lwlrap``, ``mean_average_precision``; if `single`, ``map_at_3`` and ``accuracy``.
+
+    Examples
+    --------
+    >>> evaluate([[1, 0], [0, 1]], [[0.9, 0.2], [0.3, 0.6]], single=False)
+    {'lwlrap': 1.0, 'mean_average_precision': 1.0}
     """
     measures = [lwlrap, mean_average_precision]
     if single:

@@ -14,13 +14,18 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from features.signal.moments import Moments
+from pipeline.runtime.errors import StoreError
 from pipeline.runtime.problems import Problem
+
+if TYPE_CHECKING:
+    from features.base import Feature
 
 # Per-clip tables: name -> (dtype, values per row; None: one scalar, 0: the feature's width).
 TABLES: dict[str, tuple[str, int | None]] = {
@@ -42,7 +47,7 @@ class FeatureSpec:
     Attributes
     ----------
     feature : str
-        ``waveform``, ``mfcc`` or ``logmel``.
+        The kind of feature, a key of :data:`features.FEATURES`.
     version : int
         Of the feature's numbers: it grows when a value moves.
     dtype : str
@@ -61,6 +66,24 @@ class FeatureSpec:
     width: int
     units: str
     config: dict[str, Any]
+
+    @cached_property
+    def declaration(self) -> Feature:
+        """The feature that made the frames, with its settings: units, axis, silence, frame times.
+
+        Raises
+        ------
+        StoreError
+            If this version knows no such kind of feature, or not these settings.
+        """
+        from features import make_feature
+        from features.base import settings_of
+
+        settings = {k: v for k, v in self.config.items() if k != "trim_db"}
+        try:
+            return make_feature(self.feature, dtype=self.dtype, **settings_of(settings))
+        except ValueError as error:
+            raise StoreError(f"a store of another version or configuration: {error}") from None
 
     @property
     def scale(self) -> float:
@@ -85,6 +108,21 @@ class FeatureSpec:
     def frame_bytes(self) -> int:
         """Bytes of one stored frame."""
         return np.dtype(self.dtype).itemsize * max(1, self.width)
+
+
+def spec_of(feature: Feature, trim_db: float) -> FeatureSpec:
+    """Describe a feature as its store does.
+
+    Parameters
+    ----------
+    feature : Feature
+    trim_db : float
+        How far below a clip's loudest frame silence begins (in dB).
+    """
+    return FeatureSpec(
+        feature=feature.kind, version=feature.version, dtype=feature.dtype, width=feature.width,
+        units=feature.units, config={**feature.config, "trim_db": trim_db},
+    )
 
 
 @dataclass(frozen=True)

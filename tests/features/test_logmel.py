@@ -143,6 +143,6 @@ def test_odd_and_short_clips_have_at_least_one_frame():
 
 
 def test_equal_settings_share_one_spectrogram():
-    assert LogMel(fmax=22050.0).mel == LogMel(fmax=None).mel
-    assert LogMel(top_db=80).mel == LogMel(top_db=80.0).mel
-    assert LogMel(n_mels=64).mel != LogMel().mel
+    assert LogMel(fmax=22050.0).front_end == LogMel(fmax=None).front_end
+    assert LogMel(top_db=80).front_end == LogMel(top_db=80.0).front_end
+    assert LogMel(n_mels=64).front_end != LogMel().front_end

@@ -12,8 +12,8 @@ from features.logmel import LogMel
 from features.mfcc import Mfcc
 from pipeline.batching.batches import PADS, batch_slices, batches, cut, open_source
 from pipeline.batching.crops import Crops, covering_crops, crop_frames, random_crops
-from pipeline.batching.padding import silent_frame
 from pipeline.runtime import memory
+from pipeline.runtime.errors import StoreError
 from pipeline.store import open_store, write_store
 from pipeline.store.schema import FeatureSpec
 
@@ -22,7 +22,8 @@ SPECTRAL = {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "fmin": 0
 SPECS = {
     "waveform": FeatureSpec("waveform", 1, "int16", 0, "full scale", {"sr": 8000}),
     "logmel": FeatureSpec("logmel", 1, "float32", 16, "dB", {**SPECTRAL, "top_db": 80.0}),
-    "mfcc": FeatureSpec("mfcc", 1, "float16", 5, "dB", {**SPECTRAL, "top_db": 80.0}),
+    "mfcc": FeatureSpec("mfcc", 1, "float16", 5, "dB",
+                        {**SPECTRAL, "n_mfcc": 5, "top_db": 80.0}),
 }
 
 
@@ -113,7 +114,7 @@ def expected(store, row, first, n, pad):
         return np.pad(clip, widths, mode="wrap")[first + before:][:n]
     padded = np.pad(clip, widths)
     stored = store.frames[store.start[row]:store.start[row] + store.length[row]]
-    silence = silent_frame(store.spec, stored)
+    silence = store.spec.declaration.silent_frame(stored)
     padded[:before] = padded[before + len(clip):] = silence
     return padded[first + before:][:n]
 
@@ -186,7 +187,7 @@ def test_padding_log_mel_is_what_zeros_in_the_file_would_give(level, top_db):
     y = level * tones()
     with_zeros = extract(np.concatenate([y, np.zeros(2048, np.float32)]))
     # One rounding to float32 apart.
-    np.testing.assert_allclose(silent_frame(spec, extract(y)), with_zeros[-1], rtol=2e-7)
+    np.testing.assert_allclose(spec.declaration.silent_frame(extract(y)), with_zeros[-1], rtol=2e-7)
 
 
 @pytest.mark.parametrize("level", [1.0, 1e-4, 0.0])
@@ -196,18 +197,19 @@ def test_padding_mfcc_is_exact_with_all_coefficients_and_near_with_some(level):
     # but by less than the 25 dB that a frame of -100 dB would be off.
     for n_mfcc, tolerance in ((16, 0.01), (5, 15.0)):
         extract = Mfcc(**SPECTRAL, n_mfcc=n_mfcc)
-        spec = FeatureSpec("mfcc", 1, "float32", n_mfcc, "dB", {**SPECTRAL, "top_db": 80.0})
+        spec = FeatureSpec("mfcc", 1, "float32", n_mfcc, "dB",
+                           {**SPECTRAL, "n_mfcc": n_mfcc, "top_db": 80.0})
         with_zeros = extract(np.concatenate([y, np.zeros(2048, np.float32)]))[-1]
-        found = silent_frame(spec, extract(y))
+        found = spec.declaration.silent_frame(extract(y))
         np.testing.assert_allclose(found[1:], with_zeros[1:], atol=1e-3)
         # The level, in dB: the 0th coefficient is sqrt(16) times it.
         assert abs(found[0] - with_zeros[0]) / 4 < tolerance
 
 
 def test_silence_of_waves_is_zero_and_of_an_unknown_feature_an_error():
-    assert silent_frame(SPECS["waveform"], np.ones(3, np.int16)) == 0
-    with pytest.raises(ValueError, match="known: waveform, logmel, mfcc"):
-        silent_frame(FeatureSpec("chroma", 1, "float32", 2, "", {}), np.ones((3, 2)))
+    assert SPECS["waveform"].declaration.silent_frame(np.ones(3, np.int16)) == 0
+    with pytest.raises(StoreError, match="known: waveform, mfcc, logmel"):
+        _ = FeatureSpec("chroma", 1, "float32", 2, "", {}).declaration
 
 
 # ---- batches
