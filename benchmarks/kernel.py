@@ -28,7 +28,7 @@ import scipy.sparse
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from features.logmel import db_floor, mel_db  # noqa: E402
+from features.logmel import db_floor  # noqa: E402
 from features.mfcc import Mfcc, dct_basis  # noqa: E402
 from features.signal.mel_filters import mel_filters  # noqa: E402
 from features.signal.melspectrogram import hann_window  # noqa: E402

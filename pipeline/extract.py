@@ -1,24 +1,26 @@
 """Decode every clip once, in parallel, into HDF5 stores of waveforms, MFCC and log-mel frames.
 
-  python -m pipeline.extract                              what prepare wrote, as params.yaml says
+  python -m pipeline.extract                              what prepare wrote, with params.yaml
+  python -m pipeline.extract --dry-run                    show what would be done, write nothing
   python -m pipeline.extract --sr 44100 --jobs 2          every feature at 44.1 kHz
   python -m pipeline.extract --data data/demo             a data set's folder, without prepare
   python -m pipeline.extract --features logmel --n-mels 64 --feature-dtype float16
 
-A rerun does only what is missing: nothing if nothing changed, one store if one store's settings
-changed, one clip if one clip changed. After Ctrl-C, a kill or a loss of power, the same command
-goes on where it stopped, and the bytes are those of an uninterrupted run.
+A rerun extracts only what is missing: nothing if nothing changed, one store if its settings
+changed, one clip if its file changed. To resume after Ctrl-C, a kill or a power failure, run the
+same command again; the stores are the same bytes as those of an uninterrupted run.
 
-Bad clips are all listed, on the terminal and in problems.csv beside the stores; nothing is sealed
-then, unless --allow-failures says how many may be left out.
+All bad clips are listed, on the terminal and in problems.csv beside the stores. No store is sealed
+then, unless --allow-failures accepts that many.
 
-exit codes: 0 done, 1 no space left or the like, 2 usage, 3 more bad clips than allowed, 4 a
-corrupt store, 130 and 143 stopped by a signal
+exit codes: 0 done, 1 system error such as no space left, 2 usage, 3 more bad clips than allowed,
+4 corrupt store, 130 and 143 stopped by a signal
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -32,14 +34,13 @@ from pipeline.runtime.choices import Backend, FeatureName, FrameDtype, WaveformD
 
 if TYPE_CHECKING:
     from pipeline.extraction.extractors import Target
-    from pipeline.extraction.request import Summary
 
 RATES = ("waveform_sr", "mfcc_sr", "logmel_sr")
 Rate = Annotated[int, Ge(1000), Le(768_000)]
 
-# For the workers, and before NumPy is imported here. One thread each, for a BLAS with more may
-# round sums differently; and memory that is freed stays with glibc, for blocks of half a megabyte
-# come again and again, and fetching them from the system each time costs a tenth of the run.
+# For the workers, and set before NumPy is imported here. One thread each because a BLAS with more
+# may round sums differently. Freed memory stays with glibc because blocks of half a megabyte are
+# needed again and again, and getting them from the system each time takes a tenth of the run.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
@@ -93,6 +94,9 @@ class Settings:
     force: Annotated[bool, FlagOnly(), Help(
         "extract all clips again, even those that have not changed"
     )] = False
+    dry_run: Annotated[bool, FlagOnly(), Help(
+        "print which clips would be decoded, reused or left out, and why; write nothing"
+    )] = False
     limit: Annotated[int | None, Ge(1), FlagOnly(), Help(
         "extract only the first N clips, for a quick try"
     )] = None
@@ -110,34 +114,53 @@ def run(settings: Settings) -> None:
     if settings.jobs == 0:
         raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one a core")
     stores = [store_path(settings.out, feature) for feature in settings.features]
-    if settings.force or not all(map(os.path.exists, stores)):
+    if not settings.dry_run and (settings.force or not all(map(os.path.exists, stores))):
         parallel.start_ahead(jobs=settings.jobs, backend=settings.backend)
-    # Only now, for they have much to import.
-    from pipeline.dataset.tables import is_prepared
-    from pipeline.extraction.inputs import clips_of
-    from pipeline.extraction.request import Request
-    from pipeline.extraction.run import extract
+    # Imported late: they have much to import.
+    from pipeline.extraction.inputs import read_inputs
+    from pipeline.extraction.plan import describe, make_plan
+    from pipeline.extraction.reuse import find_reusable, source_states
+    from pipeline.extraction.run import extract, summary_of
+    from pipeline.runtime import problems
     from pipeline.runtime.files import locked
 
     targets = make_targets(settings)
-    with locked(settings.out):
-        dataset, clips, earlier, accepted = clips_of(
-            settings.data, settings.out,
-            # Said in the section of the stage that knows data sets, and needed without one alone.
-            drop_known_bad=is_prepared(settings.data)
-            or read_values(settings.params, "prepare")["drop_known_bad"],
+    workers: dict[str, Any] = {"jobs": settings.jobs, "backend": settings.backend}
+    with nullcontext() if settings.dry_run else locked(settings.out):
+        inputs = read_inputs(
+            settings.data, limit=settings.limit, drop_known_bad=drops_known_bad(settings),
+            header_cache=None if settings.dry_run else settings.out / "headers.csv",
         )
-        summary = extract(Request(
-            root=dataset.root, clips=clips[:settings.limit], targets=targets, out=settings.out,
-            trim_db=settings.trim_db, jobs=settings.jobs, backend=settings.backend,
-            allow_failures=settings.allow_failures, earlier=earlier, accepted=accepted,
-            force=settings.force,
-        ))
-    show(settings.out, summary)
+        reusable = find_reusable(settings.out, targets, force=settings.force)
+        states = source_states(
+            inputs.root, inputs.clips, settings.out, reusable.values(), **workers
+        )
+        plan = make_plan(
+            inputs, targets, reusable, states, allow_failures=settings.allow_failures
+        )
+        if settings.dry_run:
+            problems.show(plan.problems)
+            print(describe(plan, allow_failures=settings.allow_failures))
+            print("extract: dry run, nothing written")
+            return
+        summary = extract(
+            plan, settings.out, reusable, states, **workers, force=settings.force,
+            allow_failures=settings.allow_failures, trim_db=settings.trim_db,
+        )
+    print(summary_of(settings.out, summary))
+
+
+def drops_known_bad(settings: Settings) -> bool:
+    """Read prepare's setting, which is needed for a data set that was not prepared."""
+    from pipeline.dataset.tables import is_prepared
+
+    return is_prepared(settings.data) or bool(
+        read_values(settings.params, "prepare")["drop_known_bad"]
+    )
 
 
 def make_targets(settings: Settings) -> list[Target]:
-    """The stores that the settings ask for."""
+    """Build the targets that the settings ask for."""
     from pipeline.extraction.extractors import make_target
     from pipeline.runtime.errors import UsageError
 
@@ -163,36 +186,6 @@ def make_targets(settings: Settings) -> list[Target]:
     if errors:
         raise UsageError("\n".join(errors))
     return targets
-
-
-def show(out: Path, summary: Summary) -> None:
-    """The closing summary."""
-    from pipeline.runtime.progress import hours, size
-    from pipeline.store.partial import store_path
-
-    for name in summary.up_to_date:
-        path = store_path(out, name)
-        print(f"{path}: up to date, {size(path.stat().st_size)}")
-    for path in summary.sealed.values():
-        print(f"{path}: {size(path.stat().st_size)}")
-    if summary.clipped_clips:
-        print(
-            f"{summary.clipped_samples} samples of {summary.clipped_clips} clips are beyond full "
-            "scale and were clipped to int16; --waveform-dtype float32 keeps them"
-        )
-    if summary.problems:
-        print(f"{len(summary.problems)} bad clips left out: {out / 'problems.csv'}")
-    if summary.sealed and not summary.extracted:
-        print(f"extract: no clip decoded; {summary.reused} taken over")
-    elif summary.sealed:
-        speed = summary.audio_seconds / max(summary.wall_seconds, 1e-9)
-        print(
-            f"extract: {summary.extracted} clips ({hours(summary.audio_seconds)}) in "
-            f"{summary.wall_seconds:.1f} s, {speed:.0f} x real time"
-            + (f"; {summary.reused} taken over" if summary.reused else "")
-        )
-    else:
-        print("extract: nothing to do")
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Ended:
     @property
     def reused(self):
         """Clips that earlier runs had."""
-        found = re.search(r"; (\d+) taken over", self.out)
+        found = re.search(r", (\d+) reused$", self.out, re.MULTILINE)
         return int(found[1]) if found else 0
 
     @property

@@ -1,308 +1,240 @@
-"""The run behind ``pipeline.extract``: what is missing is extracted, the rest is taken over."""
+"""Carry out a plan: lay out the stores, copy what is unchanged, decode the rest, seal."""
 
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.audio.decode import Header, resampled_length
-from pipeline.dataset.tables import Clip
-from pipeline.extraction.extractors import Target
-from pipeline.extraction.request import Request, Summary
+from pipeline.extraction.plan import Plan, StorePlan
 from pipeline.extraction.reuse import (
+    PROBLEMS,
     ReusableStores,
+    Source,
     SourceStates,
-    as_finished,
-    known_bad,
-    look_at_sources,
-    look_for_previous,
+    reuse_clips,
+    write_sources,
 )
-from pipeline.extraction.sources import Source, read_sources, write_sources
-from pipeline.extraction.worker import ClipResult, ClipTask, Worker
-from pipeline.runtime import problems as problem_list
-from pipeline.runtime.errors import BadClipsError, PipelineError, UsageError
+from pipeline.extraction.seal import report, seal
+from pipeline.extraction.worker import ClipResult, Worker
+from pipeline.runtime.errors import PipelineError, UsageError
 from pipeline.runtime.files import flushed_meanwhile
 from pipeline.runtime.parallel import end_workers, imap, worker_count
 from pipeline.runtime.problems import Problem
-from pipeline.runtime.progress import ClipProgress, size
+from pipeline.runtime.progress import ClipProgress, hours, size
 from pipeline.store.partial import JournalEntry, PartialStore, leftovers, store_path
-from pipeline.store.schema import Contents, Excluded
 
-# A task is about a second's work: small enough for the progress, large enough for its overhead.
+# A task takes about a second: short enough for the progress bar, long enough for its overhead.
 _TASK_SECONDS = 300.0
 _TASK_CLIPS = 64
 
-PROBLEMS = "problems.csv"
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Attributes
+    ----------
+    up_to_date : list of str
+        Features whose store needed nothing.
+    sealed : dict of str to Path
+        The stores that were made, by feature.
+    extracted, reused : int
+        Clips that were decoded, and clips that earlier runs had for every feature.
+    audio_seconds, wall_seconds : float
+        Duration of the decoded audio, and the time it took.
+    clipped_clips, clipped_samples : int
+        Where int16 could not hold a sample.
+    problems : list of Problem
+        The bad clips that were accepted.
+    """
+
+    up_to_date: list[str] = field(default_factory=list)
+    sealed: dict[str, Path] = field(default_factory=dict)
+    extracted: int = 0
+    reused: int = 0
+    audio_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    clipped_clips: int = 0
+    clipped_samples: int = 0
+    problems: list[Problem] = field(default_factory=list)
 
 
-def extract(request: Request) -> Summary:
-    """Make the requested stores, or find that they are there.
+def extract(
+    plan: Plan, out: Path, reusable: dict[str, ReusableStores], states: SourceStates, *,
+    jobs: int, backend: str, allow_failures: int, trim_db: float, force: bool = False,
+) -> Summary:
+    """Make the stores of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    out : Path
+        The stores' folder; the caller holds its lock.
+    reusable : dict of str to ReusableStores
+        What earlier runs left, by feature. It is emptied: their tables take as much memory as
+        those of the new stores.
+    states : SourceStates
+        The source files as they are now.
+    jobs, backend
+        See :func:`pipeline.runtime.parallel.imap`.
+    allow_failures : int
+        Bad clips to accept.
+    trim_db : float
+        How far below a clip's loudest frame silence begins (in dB).
+    force : bool
+        Delete what unfinished runs left.
 
     Raises
     ------
     BadClipsError
-        If more clips are bad than allowed; all are listed, on stderr and in problems.csv, and
-        what was extracted stays for the next run.
+        If more clips are bad than allowed; all are listed, on stderr and in problems.csv, and what
+        was extracted stays for the next run.
     UsageError
         If there is no clip to extract.
     PipelineError
         If there is not enough space.
     """
-    out = request.out
-    folders = [p for t in request.targets if (p := store_path(out, t.name)).is_dir()]
-    if folders:
-        raise UsageError(f"{folders[0]} is a folder, and in the way of the store")
-    if request.force:
-        for target in request.targets:
-            for leftover in leftovers(out, target.name):
+    if force:
+        for store in plan.stores:
+            for leftover in leftovers(out, store.name):
                 leftover.unlink()
-    previous = {
-        t.name: ReusableStores(None, ()) if request.force else look_for_previous(out, t.spec)
-        for t in request.targets
-    }
-    known = look_at_sources(
-        request.root, request.clips, out, previous.values(),
-        jobs=request.jobs, backend=request.backend,
+    summary = Summary(
+        up_to_date=[s.name for s in plan.stores if s.up_to_date], problems=list(plan.problems)
     )
-    bad = _accepted_before(request, previous, known)
-    summary = Summary(problems=[*request.earlier, *known.problems])
-    said = {p.where: p for p in problem_list.read_csv(out / PROBLEMS)}
-    summary.problems += [
-        said.get(e.clip_id)
-        or Problem(e.clip_id, e.reason, "as in the last run", "Mend it, then prepare again")
-        for e in bad.values()
-    ]
-    not_decoded = problem_list.of_clips([*request.accepted, *request.earlier, *known.problems])
-    bad |= {p.where: Excluded(p.where, p.reason, "") for p in not_decoded}
-    excluded = tuple(sorted(bad.values(), key=lambda e: e.clip_id))
-    clips = [c for c in request.clips if c.clip_id not in bad]
-    if not clips:
-        _conclude(request, summary)
-        raise UsageError("no clip to extract: every one of them is bad")
-
-    contents = {t.name: contents_of(t, clips, excluded) for t in request.targets}
-    targets = []
-    for target in request.targets:
-        if _is_current(previous[target.name], contents[target.name], known):
-            summary.up_to_date.append(target.name)
-        else:
-            targets.append(target)
-    remembered = read_sources(out)
-    sources = {**remembered, **known.sources}
-    if not targets:
-        _conclude(request, summary)
-        if sources != remembered:
+    sources = {**states.remembered, **states.sources}
+    if not plan.to_make:
+        report(out, summary.problems, allow_failures=allow_failures)
+        if not plan.clips:
+            raise UsageError("no clips to extract: every one of them is bad")
+        if sources != states.remembered:
             write_sources(out, sources.values())
         return summary
-    check_space(out, targets, contents)
+    _check_space(out, plan.to_make)
 
     began = time.monotonic()
-    fillings = {t.name: PartialStore(out, t.spec, contents[t.name]) for t in targets}
-    for target in targets:
-        # Let go of: the tables of an earlier store take as much memory as those of the new one.
-        _reuse(fillings[target.name], previous.pop(target.name), clips, known)
-    with flushed_meanwhile(filling.partial for filling in fillings.values()):
-        failed = _run(request, targets, fillings, clips, sources, summary)
+    partials = {}
+    for store in plan.to_make:
+        partials[store.name] = PartialStore(out, store.target.spec, store.contents)
+        reuse_clips(partials[store.name], reusable.pop(store.name), states.sources)
+    worker = Worker(
+        tuple(store.target for store in plan.to_make),
+        {name: partial.offsets for name, partial in partials.items()}, trim_db, out,
+    )
+    with flushed_meanwhile(partial.partial for partial in partials.values()):
+        failed = _decode(plan, worker, partials, sources, summary, jobs=jobs, backend=backend)
     summary.wall_seconds = time.monotonic() - began
-    summary.problems += [done.problem for done in failed if done.problem]
-    _conclude(request, summary)
-
-    for target in targets:
-        filling = fillings[target.name]
-        if failed:
-            filling = _without(filling, target, failed, sources)
-        summary.sealed[target.name] = filling.seal()
+    summary.problems += [result.problem for result in failed if result.problem]
+    report(out, summary.problems, allow_failures=allow_failures)
+    summary.sealed = seal(partials.values(), failed, sources)
     write_sources(out, sources.values())
     return summary
 
 
-def contents_of(target: Target, clips: Sequence[Clip], excluded: tuple[Excluded, ...]) -> Contents:
-    """What a target's store holds of these clips: ids, lengths, and what was left out."""
-    sr = target.feature.sr
-    n_frames = target.feature.n_frames
-    lengths = (n_frames(resampled_length(c.frames, c.sr, sr)) for c in clips)
-    return Contents(tuple(c.clip_id for c in clips), tuple(lengths), excluded)
+def summary_of(out: Path, summary: Summary) -> str:
+    """Format what a run did; the last line counts the clips."""
+    lines = [
+        f"{path}: up to date, {size(path.stat().st_size)}"
+        for path in (store_path(out, name) for name in summary.up_to_date)
+    ]
+    lines += [f"{path}: {size(path.stat().st_size)}" for path in summary.sealed.values()]
+    if summary.clipped_clips:
+        lines.append(
+            f"{summary.clipped_samples} samples of {summary.clipped_clips} clips are beyond full "
+            "scale and were clipped to int16; --waveform-dtype float32 keeps them"
+        )
+    if summary.problems:
+        lines.append(f"{len(summary.problems)} bad clips left out: {out / PROBLEMS}")
+    if not summary.sealed:
+        lines.append("extract: nothing to do")
+    elif not summary.extracted:
+        lines.append(f"extract: no clips decoded, {summary.reused} reused")
+    else:
+        speed = summary.audio_seconds / max(summary.wall_seconds, 1e-9)
+        reused = f", {summary.reused} reused" if summary.reused else ""
+        lines.append(
+            f"extract: {summary.extracted} clips ({hours(summary.audio_seconds)}) in "
+            f"{summary.wall_seconds:.1f} s, {speed:.0f} x real time{reused}"
+        )
+    return "\n".join(lines)
 
 
-def header_of(clip: Clip) -> Header:
-    """What prepare saw in the file."""
-    return Header(clip.format, clip.subtype, clip.sr, clip.channels, clip.frames)
-
-
-def check_space(out: Path, targets: Sequence[Target], contents: dict[str, Contents]) -> None:
-    """Raise a PipelineError if the stores cannot fit; a full disk is known before, not after."""
-    needed = sum(sum(contents[t.name].lengths) * t.spec.frame_bytes for t in targets)
-    there = sum(
-        p.stat().st_blocks * 512 for t in targets for p in leftovers(out, t.name)
-    )
+def _check_space(out: Path, stores: Sequence[StorePlan]) -> None:
+    """Raise a PipelineError if the frames cannot fit, before anything is decoded."""
+    needed = sum(sum(s.contents.lengths) * s.target.spec.frame_bytes for s in stores)
+    reclaimed = sum(p.stat().st_blocks * 512 for s in stores for p in leftovers(out, s.name))
     free = shutil.disk_usage(out).free
-    if needed > free + there:
+    if needed > free + reclaimed:
         raise PipelineError(
             f"no space left for the stores in {out}: they need {size(needed)}, "
             f"{size(free)} is free. --feature-dtype float16 takes half, or give another --out"
         )
 
 
-def _accepted_before(
-    request: Request, previous: dict[str, ReusableStores], known: SourceStates
-) -> dict[str, Excluded]:
-    """Bad clips that need not be tried again; none if they are more than allowed now."""
-    found: dict[str, Excluded] = {}
-    for each in previous.values():
-        found.update(known_bad(each, known))
-    wanted = sorted(c.clip_id for c in request.clips if c.clip_id in found)
-    found = {clip_id: found[clip_id] for clip_id in wanted}
-    n = len(found) + len(known.problems) + len(request.earlier)
-    return found if n <= request.allow_failures else {}
-
-
-def _is_current(previous: ReusableStores, contents: Contents, known: SourceStates) -> bool:
-    store = previous.sealed
-    return (
-        store is not None
-        and store.contents == contents
-        and all(
-            clip_id in known.sources and known.sources[clip_id].digest == digest
-            for clip_id, digest in zip(contents.clip_ids, store.digests, strict=True)
-        )
-    )
-
-
-def _reuse(
-    filling: PartialStore, previous: ReusableStores, clips: Sequence[Clip], known: SourceStates
-) -> None:
-    """Drop resumed clips whose file has changed, then copy what earlier files have."""
-    for i in list(filling.done):
-        source = known.sources.get(clips[i].clip_id)
-        if source is None or source.digest != filling.done[i].digest:
-            del filling.done[i]
-    stores = [store for store, _ in previous.partial if store.path != filling.partial]
-    if previous.sealed is not None:
-        stores.append(previous.sealed)
-    for store in stores:
-        filling.reuse(store, {
-            clip.clip_id: as_finished(known.sources[clip.clip_id], i)
-            for i, clip in enumerate(clips)
-            if i not in filling.done and clip.clip_id in store and clip.clip_id in known.sources
-        })
-
-
-def _run(
-    request: Request, targets: Sequence[Target], fillings: dict[str, PartialStore],
-    clips: Sequence[Clip], sources: dict[str, Source], summary: Summary,
+def _decode(
+    plan: Plan, worker: Worker, partials: dict[str, PartialStore], sources: dict[str, Source],
+    summary: Summary, *, jobs: int, backend: str,
 ) -> list[ClipResult]:
-    """Extract what is missing; the clips that failed."""
-    def missing(i: int) -> list[str]:
-        return [t.name for t in targets if i not in fillings[t.name].done]
+    """Extract the clips that a store lacks; return those that failed."""
+    stores = plan.to_make
 
-    todo = [i for i in range(len(clips)) if missing(i)]
-    summary.reused = len(clips) - len(todo)
+    def lacking(i: int) -> list[StorePlan]:
+        return [store for store in stores if i not in partials[store.name].done]
+
+    todo = [i for i in range(len(plan.clips)) if lacking(i)]
+    summary.reused = len(plan.clips) - len(todo)
     if not todo:
         return []
     # Long clips first, so that no worker is left alone with one at the end.
-    todo.sort(key=lambda i: (-_seconds(clips[i]), i))
-    worker = Worker(
-        tuple(targets), {name: f.places for name, f in fillings.items()},
-        request.trim_db, request.out,
-    )
-
-    def work(i: int) -> ClipTask:
-        starts = {name: fillings[name].start(i) for name in missing(i)}
-        clip = clips[i]
-        return ClipTask(i, clip.clip_id, request.root / clip.path, header_of(clip), starts)
-
+    todo.sort(key=lambda i: (-plan.seconds(i), i))
     failed = []
-    total = sum(_seconds(clips[i]) for i in todo)
-    batches = list(_batches(todo, clips))
-    tasks = ([work(i) for i in batch] for batch in batches)
+    batches = list(_batches(todo, plan))
+    tasks = ([plan.task(i, lacking(i)) for i in batch] for batch in batches)
     # More workers than tasks would only be started.
-    jobs = min(worker_count(request.jobs), max(1, len(batches)))
-    results = imap(worker, tasks, jobs=jobs, backend=request.backend)
-    # Closed at once when the run is stopped, for that ends the workers.
-    with ClipProgress(len(todo), total) as progress, closing(results):
-        for done in _shown(results, progress):
-            clip_id = clips[done.index].clip_id
-            sources[clip_id] = Source(clip_id, done.size, done.mtime_ns, done.digest)
-            if done.problem:
-                failed.append(done)
+    jobs = min(worker_count(jobs), max(1, len(batches)))
+    results = imap(worker, tasks, jobs=jobs, backend=backend)
+    # Closed at once when the run is stopped, which ends the workers.
+    with ClipProgress(len(todo), sum(map(plan.seconds, todo))) as progress, closing(results):
+        for result in _with_progress(results, progress):
+            i = result.index
+            clip_id = plan.clips[i].clip_id
+            sources[clip_id] = Source(clip_id, result.size, result.mtime_ns, result.digest)
+            if result.problem:
+                failed.append(result)
                 continue
-            finished = JournalEntry(done.index, done.size, done.mtime_ns, done.digest)
-            for name in missing(done.index):
-                fillings[name].record(finished)
+            entry = JournalEntry(i, result.size, result.mtime_ns, result.digest)
+            for store in lacking(i):
+                partials[store.name].record(entry)
             summary.extracted += 1
-            summary.audio_seconds += done.seconds
-            summary.clipped_clips += done.clipped > 0
-            summary.clipped_samples += done.clipped
-    end_workers(jobs=jobs, backend=request.backend)
-    for filling in fillings.values():
-        filling.close()
-    return sorted(failed, key=lambda done: done.index)
+            summary.audio_seconds += result.seconds
+            summary.clipped_clips += result.clipped > 0
+            summary.clipped_samples += result.clipped
+    end_workers(jobs=jobs, backend=backend)
+    for partial in partials.values():
+        partial.close()
+    return sorted(failed, key=lambda result: result.index)
 
 
-def _shown(batches: Iterable[list[ClipResult]], progress: ClipProgress) -> Iterator[ClipResult]:
+def _with_progress(
+    batches: Iterable[list[ClipResult]], progress: ClipProgress
+) -> Iterator[ClipResult]:
     for batch in batches:
-        bad = sum(done.problem is not None for done in batch)
-        progress.update(len(batch), sum(done.seconds for done in batch), bad=bad)
+        bad = sum(result.problem is not None for result in batch)
+        progress.update(len(batch), sum(result.seconds for result in batch), bad=bad)
         yield from batch
 
 
-def _seconds(clip: Clip) -> float:
-    return clip.frames / clip.sr
-
-
-def _batches(order: Sequence[int], clips: Sequence[Clip]) -> Iterator[list[int]]:
+def _batches(rows: Sequence[int], plan: Plan) -> Iterator[list[int]]:
     batch: list[int] = []
     seconds = 0.0
-    for i in order:
+    for i in rows:
         batch.append(i)
-        seconds += _seconds(clips[i])
+        seconds += plan.seconds(i)
         if seconds >= _TASK_SECONDS or len(batch) == _TASK_CLIPS:
             yield batch
             batch, seconds = [], 0.0
     if batch:
         yield batch
-
-
-def _conclude(request: Request, summary: Summary) -> None:
-    """Record the bad clips; stop if they are too many."""
-    path = request.out / PROBLEMS
-    problem_list.write_csv(path, summary.problems)
-    n = len(summary.problems)
-    if n > request.allow_failures:
-        print(f"{n} bad clips:", file=sys.stderr)
-        problem_list.show(summary.problems, path)
-        raise BadClipsError(
-            f"{n} bad clips, {request.allow_failures} allowed; they are listed in {path}. "
-            f"Nothing was sealed. Mend them, or leave them out with --allow-failures {n}; "
-            "the clips that are done will not be decoded again"
-        )
-
-
-def _without(
-    filling: PartialStore, target: Target, failed: Sequence[ClipResult], sources: dict[str, Source]
-) -> PartialStore:
-    """The same store laid out without the bad clips, its frames copied out of the first one."""
-    old = filling.contents
-    out = {done.index for done in failed}
-    kept = [i for i in range(len(old.clip_ids)) if i not in out]
-    if not kept:
-        raise UsageError("no clip to extract: every one of them is bad")
-    excluded = [
-        *old.excluded,
-        *(Excluded(old.clip_ids[d.index], d.problem.reason, d.digest)
-          for d in failed if d.problem),
-    ]
-    contents = Contents(
-        tuple(old.clip_ids[i] for i in kept), tuple(old.lengths[i] for i in kept),
-        tuple(sorted(excluded, key=lambda e: e.clip_id)),
-    )
-    smaller = PartialStore(filling.folder, target.spec, contents)
-    smaller.reuse(filling.reopened(), {
-        old.clip_ids[i]: as_finished(sources[old.clip_ids[i]], j)
-        for j, i in enumerate(kept) if j not in smaller.done
-    })
-    return smaller

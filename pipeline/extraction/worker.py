@@ -1,4 +1,4 @@
-"""What a worker does with a clip: decode it once, and write every feature in its place."""
+"""Decode a clip once and write all of its features to their stores, in a worker."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.audio import headers
 from pipeline.audio.decode import DecodeError, Header, only_estimated, opened
 from pipeline.extraction.extractors import Target
-from pipeline.runtime.problems import Problem
-from pipeline.store.schema import ByteOffsets, ClipWriter
+from pipeline.runtime.problems import Defect, Problem
+from pipeline.store.schema import ByteOffsets
+from pipeline.store.writer import ClipWriter
 
 # 60 dB over full scale: integers that were stored as floats, or not audio at all.
 MAX_PEAK = 1000.0
 
-# What prepare would say of a file that is not what it saw is said here too, if it says anything.
+# For these the header tells more: what prepare would report about the file as it is now.
 _NAMED_BY_HEADER = ("changed", "decode-error", "truncated", "unreadable")
+
+
+class Span(NamedTuple):
+    """A clip's frames in one store: the first one, and their number."""
+
+    start: int
+    n_frames: int
 
 
 @dataclass(frozen=True)
@@ -35,21 +44,21 @@ class ClipTask:
     clip_id : str
     path : Path
     header : Header
-        What prepare saw.
-    starts : dict of str to int
-        First frame in each store that still needs the clip.
+        As prepare read it.
+    spans : dict of str to Span
+        Where its frames go in each store that still needs the clip, by feature.
     """
 
     index: int
     clip_id: str
     path: Path
     header: Header
-    starts: dict[str, int]
+    spans: dict[str, Span]
 
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What came of one clip.
+    """The outcome of one clip.
 
     Attributes
     ----------
@@ -57,11 +66,11 @@ class ClipResult:
     digest : str
         SHA-256 of the file; empty if it could not be read.
     size, mtime_ns : int
-        Of the file, before it was read.
+        The file's size (in bytes) and time of modification before it was read.
     seconds : float
-        Of audio.
+        Duration of the audio.
     problem : Problem or None
-        Why the clip is in no store.
+        What is wrong with the clip; it is in no store then.
     clipped : int
         Samples beyond full scale that int16 could not hold.
     """
@@ -75,101 +84,98 @@ class ClipResult:
     clipped: int = 0
 
 
-class BadClip(Exception):
-    """A clip that cannot be extracted: reason, what was found, what to do."""
-
-
 @dataclass(frozen=True, eq=False)  # joblib's Dask backend wants a hash; the identity is one
 class Worker:
-    """Everything that workers share; small enough to be sent with each task.
+    """What all workers share; small enough to be sent with each task.
 
     Attributes
     ----------
     targets : tuple of Target
-    places : dict of str to ByteOffsets
-        Of each target's file.
+    offsets : dict of str to ByteOffsets
+        The layout of each target's file, by feature.
     trim_db : float
+        How far below a clip's loudest frame silence begins (in dB).
     spool : Path
-        A folder for the mel frames of clips too long for memory.
+        A folder for the mel frames of clips that are too long for memory.
     """
 
     targets: tuple[Target, ...]
-    places: dict[str, ByteOffsets]
+    offsets: dict[str, ByteOffsets]
     trim_db: float
     spool: Path
 
     def __call__(self, batch: list[ClipTask]) -> list[ClipResult]:
-        """Extract some clips. Bad clips come back as problems; errors of the machine raise."""
-        return [self._extract(work) for work in batch]
+        """Extract some clips. Bad clips are returned as problems; system errors are raised."""
+        return [self._extract(task) for task in batch]
 
-    def _extract(self, work: ClipTask) -> ClipResult:
-        seconds = work.header.frames / work.header.sr
+    def _extract(self, task: ClipTask) -> ClipResult:
+        seconds = task.header.frames / task.header.sr
         digest, size, mtime_ns = "", -1, -1
         try:
             try:
-                stat = os.stat(work.path)
+                stat = os.stat(task.path)
                 size, mtime_ns = stat.st_size, stat.st_mtime_ns
-                digest = digest_of(work.path)
+                digest = digest_of(task.path)
             except OSError as error:
-                raise BadClip(
-                    "unreadable", error.strerror or str(error), "Mend it, then prepare again"
+                raise Defect(
+                    "unreadable", error.strerror or str(error), "Fix the file, then rerun prepare"
                 ) from None
-            clipped = self._fill(work, digest)
-        except BadClip as bad:
-            problem = Problem(work.clip_id, *bad.args)
+            clipped = self._fill(task, digest)
+        except Defect as defect:
+            problem = defect.at(task.clip_id)
             if problem.reason in _NAMED_BY_HEADER:
-                found = headers.check(work.path, work.clip_id)
+                found = headers.check(task.path, task.clip_id)
                 problem = found if isinstance(found, Problem) else problem
-            return ClipResult(work.index, digest, size, mtime_ns, seconds, problem)
-        return ClipResult(work.index, digest, size, mtime_ns, seconds, None, clipped)
+            return ClipResult(task.index, digest, size, mtime_ns, seconds, problem)
+        return ClipResult(task.index, digest, size, mtime_ns, seconds, None, clipped)
 
-    def _fill(self, work: ClipTask, digest: str) -> int:
-        """Decode the clip into every store that needs it; the number of clipped samples."""
-        # Here, for the process that sends the work need not wait for a compiler to be imported.
+    def _fill(self, task: ClipTask, digest: str) -> int:
+        """Decode the clip into every store that needs it; return the number of clipped samples."""
+        # Imported here, so that the parent process does not wait for a compiler to be imported.
         from pipeline.extraction.clip_features import ClipFeatures
 
-        targets = [t for t in self.targets if t.name in work.starts]
+        targets = [t for t in self.targets if t.name in task.spans]
         with ExitStack() as stack:
-            tracks = []
+            features = []
             for sr in sorted({t.feature.sr for t in targets}):
-                length = work.header.length_at(sr)
                 sinks = [
                     (target, stack.enter_context(ClipWriter(
-                        self.places[target.name], target.spec, work.index,
-                        work.starts[target.name], target.feature.n_frames(length),
+                        self.offsets[target.name], target.spec, task.index,
+                        *task.spans[target.name],
                     )))
                     for target in targets if target.feature.sr == sr
                 ]
-                tracks.append(ClipFeatures(work.header.sr, sr, length, sinks, self.spool))
-            for y, last in checked(work):
-                for track in tracks:
-                    track.push(y, last=last)
-            return sum(track.finish(digest, self.trim_db) for track in tracks)
+                length = task.header.length_at(sr)
+                features.append(ClipFeatures(task.header.sr, sr, length, sinks, self.spool))
+            for y, last in checked(task):
+                for each in features:
+                    each.push(y, last=last)
+            return sum(each.finish(digest, self.trim_db) for each in features)
 
 
-def checked(work: ClipTask) -> Iterator[tuple[np.ndarray, bool]]:
+def checked(task: ClipTask) -> Iterator[tuple[np.ndarray, bool]]:
     """Yield a clip's decoded blocks, each with whether it is the last.
 
     Raises
     ------
-    BadClip
-        If the file is not what prepare saw, or its samples are not usable audio.
+    Defect
+        If the file is not the one that prepare read, or its samples are not usable audio.
     """
-    expected, total = work.header, 0
+    expected, total = task.header, 0
     try:
-        with opened(work.path) as (found, blocks):
+        with opened(task.path) as (found, blocks):
             if (found.sr, found.channels) != (expected.sr, expected.channels):
-                raise BadClip(
+                raise Defect(
                     "changed",
                     f"{found.sr} Hz, {found.channels} channels; "
-                    f"prepare saw {expected.sr} Hz, {expected.channels}",
-                    "Prepare again",
+                    f"prepare read {expected.sr} Hz, {expected.channels}",
+                    "Rerun prepare",
                 )
             # Where a header only estimates a length, prepare counted it.
             if found.frames != expected.frames and not only_estimated(found.format):
-                raise BadClip(
-                    "changed", f"{found.frames} samples; prepare saw {expected.frames}",
-                    "Prepare again: it tells whether the file is whole",
+                raise Defect(
+                    "changed", f"{found.frames} samples; prepare read {expected.frames}",
+                    "Rerun prepare, which tells whether the file is complete",
                 )
             for y in blocks:
                 check_samples(y, total)
@@ -178,33 +184,33 @@ def checked(work: ClipTask) -> Iterator[tuple[np.ndarray, bool]]:
                     break
                 yield y, total == expected.frames
     except DecodeError as error:
-        raise BadClip("decode-error", str(error), "Get the file again") from None
+        raise Defect("decode-error", str(error), "Get the file again") from None
     if total != expected.frames:
-        raise BadClip(
+        raise Defect(
             "truncated" if total < expected.frames else "changed",
-            f"{total} samples where {expected.frames} were announced",
-            "Get the file again, then prepare again",
+            f"{total} samples; the header declares {expected.frames}",
+            "Get the file again, then rerun prepare",
         )
 
 
 def check_samples(y: np.ndarray, first: int) -> None:
-    """Raise BadClip if samples are not usable audio; `first` is the place of ``y[0]``."""
+    """Raise Defect if samples are not usable audio; ``y[0]`` is the clip's sample `first`."""
     if y.dtype == np.int16:
         return
     peak = max(float(y.max()), -float(y.min()))
     if not np.isfinite(peak):
         i = int(np.flatnonzero(~np.isfinite(y))[0])
-        raise BadClip(
+        raise Defect(
             "non-finite", f"{y[i]} at sample {first + i}", "Convert it again from its source"
         )
     if peak > MAX_PEAK:
-        raise BadClip(
+        raise Defect(
             "too-loud", f"a peak of {peak:g}, where full scale is 1",
             "Divide the samples by the full scale of the integers they were",
         )
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hexadecimal digits."""
+    """Compute the SHA-256 of a file's bytes, as hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

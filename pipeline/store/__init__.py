@@ -8,15 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.store.from_arrays import write_store
     from pipeline.store.reader import Store, open_store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "open_store", "write_store"]
 
 
 def __getattr__(name: str) -> object:
     # On first use: workers import this package for its layout alone, and h5py takes 0.1 s.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pipeline.store import reader
+    from pipeline.store import from_arrays, reader
 
-    return getattr(reader, name)
+    return getattr(from_arrays if name == "write_store" else reader, name)

@@ -1,7 +1,7 @@
-"""Stores as HDF5: allocate one, and read its tables (the only import of h5py).
+"""Allocate a store's HDF5 file and read its tables (the only import of h5py).
 
-docs/store.md has the format. Nothing here stays open: a store is written by offset and read through
-maps.
+docs/store.md describes the format. No file stays open here: a store is written by offset and read
+through maps.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from pipeline.store.schema import TABLES, ByteOffsets, Contents, Excluded, Featu
 SCHEMA = "audio-feature-store"
 SCHEMA_VERSION = 1
 
-# What h5py makes of bytes that HDF5 does not understand.
+# Exceptions that h5py raises for a corrupt file.
 _DAMAGE = (AttributeError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What a store's file says, but for its frames and moments.
+    """A store's description and tables, without its frames and moments.
 
     Attributes
     ----------
     spec : FeatureSpec
     contents : Contents
     contents_key : str
-        The key of the contents as it was when the file was laid out.
-    places : ByteOffsets
+        The key of the contents at the time the file was laid out.
+    offsets : ByteOffsets
     start, length, count : np.ndarray [shape=(n_clips,), dtype=int64]
     sound : np.ndarray [shape=(n_clips, 2), dtype=int64]
     crc32 : np.ndarray [shape=(n_clips,), dtype=uint32]
@@ -47,7 +47,7 @@ class Tables:
     spec: FeatureSpec
     contents: Contents
     contents_key: str
-    places: ByteOffsets
+    offsets: ByteOffsets
     start: np.ndarray
     length: np.ndarray
     count: np.ndarray
@@ -57,19 +57,19 @@ class Tables:
 
 
 def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> ByteOffsets:
-    """Lay a store out: every dataset has its place, none its values; the file is closed again.
+    """Lay out a store: every dataset gets its bytes in the file, to be written by offset later.
 
     Parameters
     ----------
     path : Path
-        The file to make; one that is there is overwritten.
+        The file to make; an existing one is overwritten.
     spec : FeatureSpec
     contents : Contents
 
     Returns
     -------
-    places : ByteOffsets
-        Where to write.
+    offsets : ByteOffsets
+        Where to write each dataset.
     """
     n = len(contents.clip_ids)
     total = sum(contents.lengths)
@@ -96,10 +96,10 @@ def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> ByteOffsets:
 
 
 def _created(path: Path) -> h5py.File:
-    """A new file with its groups, in the format of HDF5 1.10 and without times.
+    """Create a file with its groups, in the format of HDF5 1.10 and without times.
 
-    The headers of that format have checksums, so that damage to them is an error and not a crash;
-    and unlike those of older formats they hold times, unless told not to.
+    The headers of that format have checksums, so that damage to them is an error and not a crash.
+    Unlike those of older formats they hold times, unless told not to.
     """
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
@@ -114,7 +114,7 @@ def _created(path: Path) -> h5py.File:
 
 
 def _layout(spec: FeatureSpec, n: int, total: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """dtype and shape of every dataset of numbers (and of digests) of a store of `n` clips."""
+    """List dtype and shape of the datasets of numbers and digests of a store of `n` clips."""
     rows = {
         name: () if many is None else (many or max(1, spec.width),)
         for name, (_, many) in TABLES.items()
@@ -131,7 +131,7 @@ def _layout(spec: FeatureSpec, n: int, total: int) -> dict[str, tuple[str, tuple
 
 
 def _text(values: Iterable[str]) -> np.ndarray:
-    """Fixed-length UTF-8, which every reader of HDF5 knows; null-padded."""
+    """Encode as null-padded fixed-length UTF-8, which every reader of HDF5 knows."""
     encoded = [v.encode("utf-8") for v in values]
     return np.array(encoded, f"S{max([1, *map(len, encoded)])}")
 
@@ -143,7 +143,7 @@ def _write(file: h5py.File, name: str, values: np.ndarray) -> None:
 
 
 def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], type_: DTypeLike) -> None:
-    """A contiguous dataset whose bytes exist in the file and are left for workers to write."""
+    """Create a contiguous dataset whose bytes exist in the file, for workers to write."""
     dtype = np.dtype(type_)
     kind = h5py.string_dtype("utf-8", dtype.itemsize) if dtype.kind == "S" else dtype
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -158,14 +158,14 @@ def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], type_: DTypeLik
 
 
 def read_tables(path: Path) -> Tables:
-    """A store's tables.
+    """Read a store's tables.
 
     Raises
     ------
     UsageError
         If there is no such file; the message says how to make it.
     StoreError
-        If the file is no store, is damaged, or is of a schema that this version does not read.
+        If the file is not a store, is damaged, or is of a schema that this version does not read.
     """
     with _opened(path) as file:
         try:

@@ -1,7 +1,7 @@
-"""A sealed store, to read. docs/store.md has the format.
+"""Read a sealed store. docs/store.md describes the format.
 
-A store is one plain file a feature that anything with HDF5 reads. Here it is opened once for its
-tables, then mapped: a random crop costs microseconds, and no HDF5 handle stays open.
+A store is one plain HDF5 file per feature. Here it is opened once for its tables, then mapped: a
+random crop takes microseconds, and no HDF5 handle stays open.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def open_store(path: str | Path) -> Store:
     Raises
     ------
     UsageError
-        If there is none; the message says how to make it.
+        If there is no such file; the message says how to make it.
     StoreError
-        If the file is no store, is damaged, or is of a schema that this version does not read.
+        If the file is not a store, is damaged, or is of a schema that this version does not read.
     """
     return Store(Path(path))
 
@@ -53,7 +53,7 @@ class Store:
     digests : tuple of str
         SHA-256 of each clip's source file.
     count, mean, m2 : np.ndarray
-        Moments a clip ``[shape=(n_clips,) and (n_clips, n_values)]``, of the scaled values.
+        Moments of each clip ``[shape=(n_clips,) and (n_clips, n_values)]``, of the scaled values.
 
     Examples
     --------
@@ -65,17 +65,17 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         tables = read_tables(path)
-        self.spec, self.contents, self.places = tables.spec, tables.contents, tables.places
+        self.spec, self.contents, self.offsets = tables.spec, tables.contents, tables.offsets
         self.start, self.length, self.sound = tables.start, tables.length, tables.sound
         self.crc32, self.digests, self.count = tables.crc32, tables.digests, tables.count
         self._key = tables.contents_key
         shape = (self.length.sum(), self.spec.width) if self.spec.width else (self.length.sum(),)
         dtype = np.dtype(self.spec.dtype).newbyteorder("<")
         needed = int(np.prod(shape)) * dtype.itemsize
-        if path.stat().st_size < self.places.frames + needed:
+        if path.stat().st_size < self.offsets.frames + needed:
             raise StoreError(f"{path}: damaged: the file ends before its frames do")
         self.frames = (
-            np.memmap(path, dtype, "r", self.places.frames, shape)
+            np.memmap(path, dtype, "r", self.offsets.frames, shape)
             if needed else np.empty(shape, dtype)
         )
 
@@ -96,20 +96,20 @@ class Store:
         shape = (len(self), max(1, self.spec.width))
         if not len(self):
             return np.empty(shape)
-        return np.array(np.memmap(self.path, "<f8", "r", self.places.tables[name], shape))
+        return np.array(np.memmap(self.path, "<f8", "r", self.offsets.tables[name], shape))
 
     def __len__(self) -> int:
         return len(self.contents.clip_ids)
 
     def __iter__(self) -> Iterator[str]:
-        """The clip ids, as a mapping's keys."""
+        """Iterate over the clip ids, like a mapping."""
         return iter(self.contents.clip_ids)
 
     def __contains__(self, clip_id: object) -> bool:
         return clip_id in self._index
 
     def index_of(self, clip_id: str) -> int:
-        """A clip's row in every table.
+        """Look up a clip's row in every table.
 
         Raises
         ------
@@ -124,12 +124,17 @@ class Store:
                 f"{self.path} has no clip {clip_id!r}; it has {len(self)}, such as {some}"
             ) from None
 
+    def holds(self, clip_id: str, digest: str, n_frames: int) -> bool:
+        """Tell whether a clip is here, of a file of that digest and with that many frames."""
+        i = self._index.get(clip_id)
+        return i is not None and self.digests[i] == digest and bool(self.length[i] == n_frames)
+
     def __getitem__(self, clip_id: str) -> np.ndarray:
-        """A clip's frames, scaled. [shape=(n_frames, width) or (n_samples,), dtype=float32]"""
+        """Read a clip's frames, scaled. [shape=(n_frames, width) or (n_samples,), dtype=float32]"""
         return self.crop(clip_id)
 
     def crop(self, clip_id: str, first: int = 0, n_frames: int | None = None) -> np.ndarray:
-        """Some of a clip's frames.
+        """Read some of a clip's frames.
 
         Parameters
         ----------
@@ -137,7 +142,7 @@ class Store:
         first : int
             The first frame, from 0.
         n_frames : int, optional
-            How many; all from `first` on when not given.
+            Their number; all from `first` on if not given.
 
         Returns
         -------
@@ -165,20 +170,25 @@ class Store:
         return frames
 
     def moments(self, clip_ids: Iterable[str] | None = None) -> Moments:
-        """Exact moments over some clips' frames (all, when none are named), none read again.
+        """Merge the moments of some clips (of all, if none are named); no frame is read.
 
         Raises
         ------
         ValueError
-            If there is no clip to take them over.
+            If there are no clips.
         """
         rows = slice(None) if clip_ids is None else [self.index_of(c) for c in clip_ids]
         if not len(self.count[rows]):
-            raise ValueError(f"{self.path}: moments over no clip at all")
+            raise ValueError(f"{self.path}: moments over no clips")
         return merge_arrays(self.count[rows], self.mean[rows], self.m2[rows])
 
     def mean_std(self, clip_ids: Iterable[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and population standard deviation of each value of a frame, over some clips.
+        """Compute mean and population standard deviation of each value of a frame.
+
+        Parameters
+        ----------
+        clip_ids : iterable of str, optional
+            The clips to compute them over; all if not given.
 
         Returns
         -------
@@ -189,10 +199,10 @@ class Store:
         return moments.mean, moments.std
 
     def verify(self) -> Iterator[str]:
-        """Check everything that can be checked, and yield a sentence for each mismatch.
+        """Check all checksums, and yield a sentence for each mismatch.
 
-        The clips' ids, lengths and places against the key of the contents; each clip's frames
-        against their checksum; each row of the tables against its own.
+        The clips' ids and lengths are checked against the key of the contents, each clip's frames
+        and each row of the tables against their own checksums.
         """
         if self.contents.key(self.spec) != self._key:
             yield f"{self.path}: the clip ids or lengths are not those that were written"
@@ -202,7 +212,7 @@ class Store:
                 stored = self.frames[self.start[i]:self.start[i] + self.length[i]]
                 if zlib.crc32(as_bytes(stored)) != self.crc32[i]:
                     yield f"{self.path}: {clip_id}: the frames do not have their checksum"
-                if read_row(file, self.places, self.spec, i) is None:
+                if read_row(file, self.offsets, self.spec, i) is None:
                     yield f"{self.path}: {clip_id}: the row of the tables is damaged"
         finally:
             os.close(file)

@@ -1,8 +1,8 @@
-"""Where everything of a store lies, so that workers can write it without HDF5.
+"""Byte layout of a store, so that workers can write without HDF5.
 
-A store's file is laid out before anything is decoded, for the lengths are known. What a worker
-needs then is a dataset's byte offset, its dtype and its shape: with these it writes a clip's
-frames and its row of every table with plain ``pwrite``.
+A store's file is laid out before anything is decoded because the lengths are known. A worker then
+needs no more than each dataset's byte offset, dtype and shape: with these, :mod:`.writer` writes a
+clip's frames and its row of every table with plain ``pwrite``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ import numpy as np
 
 from features.signal.moments import Moments
 from pipeline.runtime.errors import StoreError
+from pipeline.runtime.problems import Problem
 
 if TYPE_CHECKING:
     from features.base import Feature
 
-# Per-clip tables: name -> (dtype, values a row; None is one scalar, 0 is the feature's width).
+# Per-clip tables: name -> (dtype, values per row; None: one scalar, 0: the feature's width).
 TABLES: dict[str, tuple[str, int | None]] = {
     "crc32": ("<u4", None),
     "digest": ("S64", None),
@@ -37,10 +38,6 @@ TABLES: dict[str, tuple[str, int | None]] = {
     # Last: the checksum of the row's other tables, in this order.
     "row_crc32": ("<u4", None),
 }
-
-
-# What HDF5 writes besides the clips' ids, starts and lengths is less than this.
-_HEADERS = 32_768
 
 
 @dataclass(frozen=True)
@@ -130,31 +127,42 @@ def spec_of(feature: Feature, trim_db: float) -> FeatureSpec:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A bad clip that was left out of a store: its id, reason code and content digest."""
+    """A bad clip that was left out of a store: its id, reason code and the digest of its file."""
 
     clip_id: str
     reason: str
     digest: str
 
+    @classmethod
+    def of(cls, problem: Problem, digest: str = "") -> Excluded:
+        """The row of a clip's problem; the digest is empty if the file could not be read."""
+        return cls(problem.where, problem.reason, digest)
+
 
 @dataclass(frozen=True)
 class Contents:
-    """The clips of a store and their places. `start` follows from `length`: no gaps, this order.
+    """The clips of a store, in its order. Frames follow each other without gaps.
 
     Attributes
     ----------
     clip_ids : tuple of str
     lengths : tuple of int
-        Frames a clip.
+        Number of frames of each clip.
     excluded : tuple of Excluded
+        The bad clips that were left out.
     """
 
     clip_ids: tuple[str, ...]
     lengths: tuple[int, ...]
     excluded: tuple[Excluded, ...] = ()
 
+    def n_bytes(self, spec: FeatureSpec) -> int:
+        """Bytes of the frames and of the per-clip tables, HDF5's own headers aside."""
+        row = sum(row_bytes(name, spec) for name in TABLES)
+        return len(self.clip_ids) * row + sum(self.lengths) * spec.frame_bytes
+
     def key(self, spec: FeatureSpec) -> str:
-        """A digest of everything that is known before decoding; a journal belongs to one."""
+        """Digest everything that is known before decoding; a journal belongs to one key."""
         clips = {
             "clip_ids": self.clip_ids, "lengths": self.lengths,
             "excluded": [asdict(e) for e in self.excluded],
@@ -176,8 +184,8 @@ class ByteOffsets:
     tables : dict of str to int
         Offset of each table of :data:`TABLES` (in bytes).
 
-    A file's name holds its contents' key while it is being filled, so a worker that outlives its
-    run never writes into a file that was laid out differently.
+    While a file is being filled its name holds the key of its contents, so a worker that outlives
+    its run never writes into a file that was laid out differently.
     """
 
     path: Path
@@ -187,7 +195,7 @@ class ByteOffsets:
 
 @dataclass(frozen=True)
 class Row:
-    """A clip's row of every table, as it is written."""
+    """A clip's row of every table."""
 
     crc32: int
     digest: str
@@ -195,7 +203,7 @@ class Row:
     moments: Moments
 
     def packed(self) -> dict[str, bytes]:
-        """The bytes of each table's row."""
+        """Pack the row of each table."""
         data = {
             "crc32": struct.pack("<I", self.crc32),
             "digest": self.digest.encode(),
@@ -209,106 +217,30 @@ class Row:
 
 
 def row_bytes(name: str, spec: FeatureSpec) -> int:
-    """Bytes of one row of a table."""
+    """Count the bytes of one row of a table."""
     dtype, many = TABLES[name]
     values = 1 if many is None else many or max(1, spec.width)
     return np.dtype(dtype).itemsize * values
 
 
-def check_room(path: Path, spec: FeatureSpec, contents: Contents) -> None:
-    """Make a file of a store's size, so that HDF5 need not find out that there is no room for it.
-
-    It would tell in a page of text, or crash. The frames are not written: their disk blocks are
-    known to be missing only when workers write them.
-
-    Raises
-    ------
-    OSError
-        With the path: no space left, or over a quota or a limit on the size of files.
-    """
-    n = len(contents.clip_ids)
-    names = [*contents.clip_ids, *(e.clip_id for e in contents.excluded)]
-    by_hdf5 = _HEADERS + len(names) * (96 + max(len(name.encode()) for name in names))
-    rows = n * sum(row_bytes(name, spec) for name in TABLES)
-    try:
-        with open(path, "wb") as file:
-            file.write(bytes(by_hdf5))
-            file.truncate(by_hdf5 + rows + sum(contents.lengths) * spec.frame_bytes)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-class ClipWriter:
-    """Writes one clip into an allocated store, block by block, then its row.
-
-    Every byte goes through ``os.pwrite`` at its own place, so any number of workers on any number
-    of machines fill one file; memory maps would fight over pages on network file systems.
-    """
-
-    def __init__(
-        self, places: ByteOffsets, spec: FeatureSpec, index: int, start: int, length: int
-    ) -> None:
-        self._places, self._spec, self._index = places, spec, index
-        self._at = places.frames + start * spec.frame_bytes
-        self._end = self._at + length * spec.frame_bytes
-        self._crc = 0
-        self._file = os.open(places.path, os.O_WRONLY)
-
-    def __enter__(self) -> ClipWriter:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        os.close(self._file)
-
-    def write(self, frames: np.ndarray) -> None:
-        """Append frames, already of the stored dtype.
-
-        Raises
-        ------
-        ValueError
-            If there are more than the clip's place holds: the frame law was broken.
-        """
-        data = as_bytes(frames)
-        if self._at + len(data) > self._end:
-            raise ValueError(f"clip {self._index} has more frames than were laid out")
-        self._crc = zlib.crc32(data, self._crc)
-        pwrite_all(self._file, data, self._at)
-        self._at += len(data)
-
-    def finish(self, digest: str, sound: tuple[int, int], moments: Moments) -> None:
-        """Write the clip's row; the clip is complete then."""
-        if self._at != self._end:
-            raise ValueError(f"clip {self._index} has fewer frames than were laid out")
-        packed = Row(self._crc, digest, sound, moments).packed()
-        for name, data in packed.items():
-            offset = self._places.tables[name] + self._index * len(data)
-            pwrite_all(self._file, data, offset)
-
-
 def read_row(
-    file: int, places: ByteOffsets, spec: FeatureSpec, index: int
+    file: int, offsets: ByteOffsets, spec: FeatureSpec, index: int
 ) -> dict[str, bytes] | None:
-    """The bytes of a clip's row of every table; None if the row's checksum does not hold."""
+    """Read a clip's row of every table; None if the row does not match its checksum."""
     data = {}
     for name in TABLES:
         size = row_bytes(name, spec)
-        data[name] = os.pread(file, size, places.tables[name] + index * size)
+        data[name] = os.pread(file, size, offsets.tables[name] + index * size)
     checked = b"".join(data[name] for name in list(TABLES)[:-1])
     holds = data["row_crc32"] == np.asarray(zlib.crc32(checked), "<u4").tobytes()
     return data if holds else None
 
 
 def starts_of(lengths: Sequence[int]) -> np.ndarray:
-    """First frame of each clip. [shape=(n_clips,), dtype=int64]"""
+    """Compute the first frame of each clip. [shape=(n_clips,), dtype=int64]"""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]]).astype(np.int64)
 
 
 def as_bytes(frames: np.ndarray) -> memoryview:
-    """The bytes of an array, not copied when it is contiguous."""
+    """View the bytes of an array; it is copied only if it is not contiguous."""
     return np.ascontiguousarray(frames).reshape(-1).view(np.uint8).data
-
-
-def pwrite_all(file: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all of `data` at `offset`: a single ``pwrite`` may stop short of it."""
-    while (written := os.pwrite(file, data, offset)) < len(data):
-        data, offset = data[written:], offset + written

@@ -284,7 +284,7 @@ def test_nothing_good_is_listed_too(spoilt, extract, stores_of):
     assert set(problems(spoilt.root / "s").values()) == {"missing"}
     ended = extract(spoilt, spoilt.root / "s", "--allow-failures", 9)
     assert ended.code == 2
-    assert "no clip to extract" in ended.err
+    assert "no clips to extract" in ended.err
     assert stores_of(spoilt.root / "s") == {}
 
 

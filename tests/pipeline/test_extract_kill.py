@@ -13,7 +13,7 @@ from pipeline.extraction import worker
 from pipeline.store.partial import PartialStore, read_journal
 from pipeline.store.reader import open_store
 
-# Four tasks of 64 clips at most, so that the journals grow while a run goes on.
+# Four tasks of 64 clips at most, so that the journals grow during a run.
 N = 200
 JOBS = 2
 PATIENCE_SECONDS = 30
@@ -107,7 +107,7 @@ def workers_of(process):
             if "popen_loky" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
-def test_a_killed_run_is_gone_on_with_at_any_moment(
+def test_a_run_killed_at_any_moment_resumes(
     start, finish, reference, stores_of, leftovers_in, tmp_path
 ):
     """kill -9 of the parent alone, several times in a row, at moments that a seed decides."""
@@ -213,9 +213,9 @@ def test_bytes_that_were_lost_are_made_again(killed, finish, reference, stores_o
     store = open_store(partial)
     rows = [line.index for line in read_journal(partial.with_suffix(".journal"))][:2]
     with open(partial, "r+b") as file:
-        at = store.places.frames + int(store.start[rows[0]]) * store.spec.frame_bytes
+        at = store.offsets.frames + int(store.start[rows[0]]) * store.spec.frame_bytes
         os.pwrite(file.fileno(), bytes(store.spec.frame_bytes), at)
-        os.pwrite(file.fileno(), bytes(64), store.places.tables["digest"] + 64 * rows[1])
+        os.pwrite(file.fileno(), bytes(64), store.offsets.tables["digest"] + 64 * rows[1])
     ended = finish()
     assert (ended.reused, ended.extracted) == (killed - 2, N - killed + 2)
     assert stores_of(tmp_path / "s") == reference
@@ -228,7 +228,7 @@ def test_a_torn_journal_costs_a_clip(killed, finish, reference, stores_of, tmp_p
     assert stores_of(tmp_path / "s") == reference
 
 
-def test_a_clip_that_changed_meanwhile_is_extracted_anew(
+def test_a_clip_that_changed_meanwhile_is_extracted_again(
     killed, finish, data, extract, reference, stores_of, tmp_path
 ):
     [journal] = (tmp_path / "s").glob(".logmel-*.journal")

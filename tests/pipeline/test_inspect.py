@@ -74,9 +74,9 @@ def test_a_flipped_byte_is_found_and_its_clip_named(copy, run_stage, where):
     store = open_store(path)
     i = store.index_of("b.wav")
     if where == "frames":
-        at = store.places.frames + int(store.start[i]) * store.spec.frame_bytes + 5
+        at = store.offsets.frames + int(store.start[i]) * store.spec.frame_bytes + 5
     else:
-        at = store.places.tables[where] + {"moments/mean": 8 * 128, "sound": 16}.get(where, 4) * i
+        at = store.offsets.tables[where] + {"moments/mean": 8 * 128, "sound": 16}.get(where, 4) * i
     flip(path, at)
     ended = run_stage("inspect", path, "--verify")
     assert ended.code == 4

@@ -15,7 +15,8 @@ from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
 from pipeline.runs.scores import load, load_run
 from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
-from pipeline.store.schema import ClipWriter, Contents, FeatureSpec
+from pipeline.store.schema import Contents, FeatureSpec
+from pipeline.store.writer import ClipWriter
 from pipeline.training.prediction import mean_by_clip
 
 CLASSES = ("Bark", "Meow", "Rain")
@@ -31,7 +32,7 @@ def make_store(folder, spec, arrays):
     folder.mkdir(parents=True, exist_ok=True)
     filling = PartialStore(folder, spec, Contents(tuple(arrays), tuple(map(len, arrays.values()))))
     for i, a in enumerate(arrays.values()):
-        with ClipWriter(filling.places, spec, i, filling.start(i), len(a)) as writer:
+        with ClipWriter(filling.offsets, spec, i, filling.start(i), len(a)) as writer:
             writer.write(a)
             writer.finish("0" * 64, (0, len(a)), moments_of(a, spec.scale))
         filling.record(JournalEntry(i, 0, 0, "0" * 64))

@@ -26,7 +26,8 @@ from pipeline.runtime.errors import StoreError
 from pipeline.scoring.metrics import lwlrap
 from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
-from pipeline.store.schema import ClipWriter, Contents, Excluded, FeatureSpec
+from pipeline.store.schema import Contents, Excluded, FeatureSpec
+from pipeline.store.writer import ClipWriter
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training import fitting
 from pipeline.training.epochs import EpochDisplay
@@ -51,7 +52,7 @@ def make_store(folder, spec, arrays, excluded=()):
     contents = Contents(tuple(arrays), tuple(map(len, arrays.values())), tuple(excluded))
     filling = PartialStore(folder, spec, contents)
     for i, a in enumerate(arrays.values()):
-        with ClipWriter(filling.places, spec, i, filling.start(i), len(a)) as writer:
+        with ClipWriter(filling.offsets, spec, i, filling.start(i), len(a)) as writer:
             writer.write(a)
             writer.finish("0" * 64, (0, len(a)), moments_of(a, spec.scale))
         filling.record(JournalEntry(i, 0, 0, "0" * 64))

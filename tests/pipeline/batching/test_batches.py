@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 
 from features.logmel import LogMel
 from features.mfcc import Mfcc
-from features.signal.moments import moments_of
 from pipeline.batching.batches import PADS, batch_slices, batches, cut, open_source
 from pipeline.batching.crops import Crops, covering_crops, crop_frames, random_crops
 from pipeline.runtime import memory
 from pipeline.runtime.errors import StoreError
-from pipeline.store.partial import JournalEntry, PartialStore
-from pipeline.store.reader import open_store
-from pipeline.store.schema import ClipWriter, Contents, FeatureSpec
+from pipeline.store import open_store, write_store
+from pipeline.store.schema import FeatureSpec
 
 LENGTHS = (3, 10, 25, 11, 1, 40)
 SPECTRAL = {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "fmin": 0.0, "fmax": None}
@@ -31,16 +29,8 @@ SPECS = {
 
 def make_store(folder, spec, arrays):
     """A sealed store of arrays, each a clip as it is to be stored."""
-    ids = tuple(f"{i}.wav" for i in range(len(arrays)))
-    contents = Contents(ids, tuple(len(a) for a in arrays))
-    folder.mkdir(exist_ok=True)
-    filling = PartialStore(folder, spec, contents)
-    for i, a in enumerate(arrays):
-        with ClipWriter(filling.places, spec, i, filling.start(i), len(a)) as writer:
-            writer.write(a)
-            writer.finish("0" * 64, (0, len(a)), moments_of(a, spec.scale))
-        filling.record(JournalEntry(i, 0, 0, "0" * 64))
-    return open_store(filling.seal())
+    frames = {f"{i}.wav": a for i, a in enumerate(arrays)}
+    return open_store(write_store(folder / f"{spec.feature}.h5", spec, frames))
 
 
 @pytest.fixture(scope="module", params=SPECS)

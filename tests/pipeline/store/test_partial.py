@@ -15,7 +15,8 @@ from pipeline.store.partial import (
     store_path,
 )
 from pipeline.store.reader import open_store
-from pipeline.store.schema import ClipWriter, Contents
+from pipeline.store.schema import Contents
+from pipeline.store.writer import ClipWriter
 
 N = 4
 LENGTHS = (3, 5, 2, 4)
@@ -40,19 +41,19 @@ def digest_of(clip_id):
     return clip_id * 64
 
 
-def write(filling, clip_id):
+def write(partial, clip_id):
     """What a worker does: the clip's frames and its row, no line in the journal."""
-    index, frames = filling.contents.clip_ids.index(clip_id), frames_of(clip_id)
-    with ClipWriter(filling.places, SPEC, index, filling.start(index), len(frames)) as writer:
+    index, frames = partial.contents.clip_ids.index(clip_id), frames_of(clip_id)
+    with ClipWriter(partial.offsets, SPEC, index, partial.start(index), len(frames)) as writer:
         writer.write(frames)
         writer.finish(digest_of(clip_id), (0, len(frames)), moments_of(frames))
     return JournalEntry(index, 100, 200, digest_of(clip_id))
 
 
-def fill(filling, clip_ids):
+def fill(partial, clip_ids):
     for clip_id in clip_ids:
-        filling.record(write(filling, clip_id))
-    return filling
+        partial.record(write(partial, clip_id))
+    return partial
 
 
 def sealed(folder, clip_ids="abcd"):
@@ -61,8 +62,8 @@ def sealed(folder, clip_ids="abcd"):
     return fill(PartialStore(folder, SPEC, contents), clip_ids).seal()
 
 
-def done(filling):
-    return "".join(sorted(filling.contents.clip_ids[i] for i in filling.done))
+def done(partial):
+    return "".join(sorted(partial.contents.clip_ids[i] for i in partial.done))
 
 
 def flip(path, at):
@@ -72,13 +73,13 @@ def flip(path, at):
 
 
 def test_a_store_has_its_name_only_once_it_is_complete(tmp_path):
-    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abc")
+    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abc")
     assert not store_path(tmp_path, "mfcc").exists()
     with pytest.raises(StoreError, match="1 clips are missing"):
-        filling.seal()
+        partial.seal()
     assert not store_path(tmp_path, "mfcc").exists()
-    fill(filling, "d")
-    assert filling.seal() == tmp_path / "mfcc.h5"
+    fill(partial, "d")
+    assert partial.seal() == tmp_path / "mfcc.h5"
     assert os.listdir(tmp_path) == ["mfcc.h5"]
     store = open_store(tmp_path / "mfcc.h5")
     assert list(store.verify()) == []
@@ -95,7 +96,7 @@ def test_the_order_of_the_clips_does_not_matter(tmp_path):
     assert result[0] == result[1]
 
 
-def test_a_later_run_goes_on(tmp_path):
+def test_a_later_run_resumes(tmp_path):
     whole = sealed(tmp_path / "whole").read_bytes()
     fill(PartialStore(tmp_path, SPEC, CONTENTS), "ca").close()
     again = PartialStore(tmp_path, SPEC, CONTENTS)
@@ -104,25 +105,25 @@ def test_a_later_run_goes_on(tmp_path):
 
 
 def test_a_clip_that_is_written_but_not_in_the_journal_is_not_trusted(tmp_path):
-    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "a")
-    write(filling, "b")
-    filling.close()
+    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "a")
+    write(partial, "b")
+    partial.close()
     assert done(PartialStore(tmp_path, SPEC, CONTENTS)) == "a"
 
 
 @pytest.mark.parametrize("where", ["frames", "row"])
 def test_a_clip_whose_bytes_were_lost_is_not_trusted(tmp_path, where):
-    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abcd")
-    filling.close()
-    flip(filling.partial, filling.places.frames + 3 * 12 + 7 if where == "frames"
-         else filling.places.tables["moments/mean"] + 24 + 1)
+    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abcd")
+    partial.close()
+    flip(partial.partial, partial.offsets.frames + 3 * 12 + 7 if where == "frames"
+         else partial.offsets.tables["moments/mean"] + 24 + 1)
     assert done(PartialStore(tmp_path, SPEC, CONTENTS)) == "acd"
 
 
 def test_a_line_of_another_source_is_not_trusted(tmp_path):
-    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "ab")
-    filling.record(JournalEntry(0, 100, 200, "f" * 64))
-    filling.close()
+    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "ab")
+    partial.record(JournalEntry(0, 100, 200, "f" * 64))
+    partial.close()
     again = PartialStore(tmp_path, SPEC, CONTENTS)
     assert done(again) in ("ab", "b")
     assert all(again.done[i].digest == digest_of("abcd"[i]) for i in again.done)
@@ -136,10 +137,10 @@ def test_a_line_of_another_source_is_not_trusted(tmp_path):
 def test_a_torn_journal_costs_a_clip_and_no_more(tmp_path, torn):
     """A kill may cut the last line anywhere, a loss of power may leave zeros."""
     whole = sealed(tmp_path / "whole").read_bytes()
-    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abd")
-    filling.close()
-    lines = filling.journal.read_text().splitlines(keepends=True)
-    filling.journal.write_text("".join(lines[:2]) + torn, encoding="utf-8")
+    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abd")
+    partial.close()
+    lines = partial.journal.read_text().splitlines(keepends=True)
+    partial.journal.write_text("".join(lines[:2]) + torn, encoding="utf-8")
     again = PartialStore(tmp_path, SPEC, CONTENTS)
     assert done(again) == "ab"
     fill(again, "c").close()
@@ -151,28 +152,28 @@ def test_a_torn_journal_costs_a_clip_and_no_more(tmp_path, torn):
 
 @pytest.mark.parametrize("lost", ["journal", "partial", "cut", "zeros"])
 def test_half_of_what_a_run_left_is_no_use(tmp_path, lost):
-    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abc")
-    filling.close()
+    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abc")
+    partial.close()
     if lost == "cut":
-        os.truncate(filling.partial, filling.places.frames + 10)
+        os.truncate(partial.partial, partial.offsets.frames + 10)
     elif lost == "zeros":
-        size = filling.partial.stat().st_size
-        filling.partial.write_bytes(bytes(size))
+        size = partial.partial.stat().st_size
+        partial.partial.write_bytes(bytes(size))
     else:
-        getattr(filling, lost).unlink()
+        getattr(partial, lost).unlink()
     again = PartialStore(tmp_path, SPEC, CONTENTS)
     assert done(again) == ""
     assert fill(again, "abcd").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
 
 
-def test_a_file_that_is_laid_out_anew_is_a_new_one(tmp_path):
+def test_a_file_that_is_laid_out_again_is_a_new_one(tmp_path):
     """A worker of a killed run may still write into the old one."""
-    filling = fill(PartialStore(tmp_path, SPEC, CONTENTS), "a")
-    filling.close()
-    filling.journal.unlink()
-    with open(filling.partial, "r+b") as orphan:
+    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "a")
+    partial.close()
+    partial.journal.unlink()
+    with open(partial.partial, "r+b") as orphan:
         again = PartialStore(tmp_path, SPEC, CONTENTS)
-        os.pwrite(orphan.fileno(), bytes(64), filling.places.frames)
+        os.pwrite(orphan.fileno(), bytes(64), partial.offsets.frames)
         assert fill(again, "abcd").seal().read_bytes() == sealed(tmp_path / "w").read_bytes()
 
 
@@ -181,49 +182,49 @@ def test_other_contents_have_another_file(tmp_path):
     two = PartialStore(tmp_path, SPEC, Contents(tuple("abd"), (3, 5, 4)))
     assert one.partial != two.partial
     assert done(two) == ""
-    for filling in (one, two):
-        filling.close()
+    for partial in (one, two):
+        partial.close()
 
 
-def wanted(filling, clip_ids):
-    return {c: JournalEntry(filling.contents.clip_ids.index(c), 100, 200, digest_of(c))
+def wanted(partial, clip_ids):
+    return {c: JournalEntry(partial.contents.clip_ids.index(c), 100, 200, digest_of(c))
             for c in clip_ids}
 
 
-def test_unchanged_clips_are_taken_over(tmp_path):
+def test_unchanged_clips_are_reused(tmp_path):
     whole = sealed(tmp_path / "whole").read_bytes()
     old = open_store(sealed(tmp_path, "bd"))
-    filling = PartialStore(tmp_path, SPEC, CONTENTS)
-    filling.reuse(old, wanted(filling, "abcd"))
-    assert done(filling) == "bd"
-    assert fill(filling, "ac").seal().read_bytes() == whole
+    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial.reuse(old, wanted(partial, "abcd"))
+    assert done(partial) == "bd"
+    assert fill(partial, "ac").seal().read_bytes() == whole
 
 
-def test_taking_over_copies_in_pieces(tmp_path, monkeypatch):
+def test_clips_are_copied_in_pieces(tmp_path, monkeypatch):
     whole = sealed(tmp_path / "whole").read_bytes()
     monkeypatch.setattr("pipeline.store.partial._COPY", 7)
-    filling = PartialStore(tmp_path, SPEC, CONTENTS)
-    filling.reuse(open_store(tmp_path / "whole" / "mfcc.h5"), wanted(filling, "abcd"))
-    assert filling.seal().read_bytes() == whole
+    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial.reuse(open_store(tmp_path / "whole" / "mfcc.h5"), wanted(partial, "abcd"))
+    assert partial.seal().read_bytes() == whole
 
 
 @pytest.mark.parametrize("where", ["frames", "row"])
-def test_a_damaged_clip_is_not_taken_over(tmp_path, where):
+def test_a_damaged_clip_is_not_reused(tmp_path, where):
     path = sealed(tmp_path / "old")
-    places = open_store(path).places
-    flip(path, places.frames + 3 * 12 if where == "frames" else places.tables["sound"] + 16)
-    filling = PartialStore(tmp_path, SPEC, CONTENTS)
-    filling.reuse(open_store(path), wanted(filling, "abcd"))
-    assert done(filling) == "acd"
-    assert fill(filling, "b").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
+    offsets = open_store(path).offsets
+    flip(path, offsets.frames + 3 * 12 if where == "frames" else offsets.tables["sound"] + 16)
+    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial.reuse(open_store(path), wanted(partial, "abcd"))
+    assert done(partial) == "acd"
+    assert fill(partial, "b").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
 
 
-def test_a_clip_of_another_digest_or_length_is_not_taken_over(tmp_path):
+def test_a_clip_of_another_digest_or_length_is_not_reused(tmp_path):
     old = open_store(sealed(tmp_path / "old"))
-    filling = PartialStore(tmp_path, SPEC, Contents(tuple("abcd"), (3, 5, 2, 9)))
-    filling.reuse(old, {**wanted(filling, "bd"), "a": JournalEntry(0, 100, 200, "f" * 64)})
-    assert done(filling) == "b"
-    filling.close()
+    partial = PartialStore(tmp_path, SPEC, Contents(tuple("abcd"), (3, 5, 2, 9)))
+    partial.reuse(old, {**wanted(partial, "bd"), "a": JournalEntry(0, 100, 200, "f" * 64)})
+    assert done(partial) == "b"
+    partial.close()
 
 
 def test_partial_files_of_the_same_configuration_are_found(tmp_path):
@@ -237,7 +238,7 @@ def test_partial_files_of_the_same_configuration_are_found(tmp_path):
 
 
 def test_sealing_tidies_up_after_its_own_feature_alone(tmp_path):
-    for name in (".mfcc-0123.partial", ".mfcc-0123.journal", ".mfcc-0123.rewritten",
+    for name in (".mfcc-0123.partial", ".mfcc-0123.journal", ".mfcc-0123.journal.partial",
                  ".logmel-0123.partial", "mfcc-notes.txt"):
         (tmp_path / name).touch()
     assert len(leftovers(tmp_path, "mfcc")) == 3
