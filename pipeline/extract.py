@@ -4,7 +4,11 @@
   python -m pipeline.extract --dry-run                    show what would be done, write nothing
   python -m pipeline.extract --sr 44100 --jobs 2          every feature at 44.1 kHz
   python -m pipeline.extract --data data/demo             a data set's folder, without prepare
-  python -m pipeline.extract --features logmel --n-mels 64 --feature-dtype float16
+  python -m pipeline.extract --features logmel --n-mels 64
+  python -m pipeline.extract --features.logmel.dtype float16      a setting of one feature
+
+Features have names: params.yaml's section `features` says what each name stands for, and its
+section `extract` what those features share that set nothing of their own. A flag wins over both.
 
 A rerun extracts only what is missing: nothing if nothing changed, one store if its settings
 changed, one clip if its file changed. To resume after Ctrl-C, a kill or a power failure, run the
@@ -20,23 +24,18 @@ exit codes: 0 done, 1 system error such as no space left, 2 usage, 3 more bad cl
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
 from pipeline.cli import main as stage
-from pipeline.cli.markers import FlagOnly, Help, Replaces, Section
+from pipeline.cli.markers import FlagOnly, Help, Section, SharedBy
 from pipeline.cli.params_file import PARAMS, read_values
-from pipeline.runtime.choices import Backend, FeatureName, FrameDtype, WaveformDtype
-
-if TYPE_CHECKING:
-    from pipeline.extraction.extractors import Target
-
-RATES = ("waveform_sr", "mfcc_sr", "logmel_sr")
-Rate = Annotated[int, Ge(1000), Le(768_000)]
+from pipeline.runtime.choices import Backend
 
 # For the workers, and set before NumPy is imported here. One thread each because a BLAS with more
 # may round sums differently. Freed memory stays with glibc because blocks of half a megabyte are
@@ -47,40 +46,44 @@ ENVIRONMENT = {
 }
 
 
+def feature_entries() -> list[type]:
+    """What params.yaml may say of a feature; imported late because of --help."""
+    from pipeline.extraction.targets import entry_classes
+
+    return entry_classes()
+
+
 @dataclass(frozen=True)
 class Settings:
     data: Annotated[Path, Help("folder that prepare wrote, or a data set's folder")]
     out: Annotated[Path, Help("folder to write the stores to")]
-    features: Annotated[tuple[FeatureName, ...], Help("features to extract, one store each")]
-    sr: Annotated[Rate, Replaces(*RATES), Help(
-        "sampling rate of all features that have none of their own (Hz)"
+    features: Annotated[tuple[str, ...], Help(
+        "names of the features to extract, one store each"
     )]
-    waveform_sr: Annotated[Rate | None, Help(
-        "sampling rate of the waveforms (Hz); none: that of --sr"
+    named: Annotated[Mapping[str, Any], Section("features", feature_entries), Help(
+        "the features by name"
     )]
-    mfcc_sr: Annotated[Rate | None, Help("sampling rate for the MFCC (Hz); none: that of --sr")]
-    logmel_sr: Annotated[Rate | None, Help(
-        "sampling rate for the log-mel frames (Hz); none: that of --sr"
+    sr: Annotated[int, Ge(1000), Le(768_000), SharedBy("features"), Help(
+        "sampling rate of the features (Hz)"
     )]
-    n_fft: Annotated[int, Ge(16), Le(1 << 20), Help("length of the FFT window (samples)")]
-    hop_length: Annotated[int, Ge(1), Help("distance between successive frames (samples)")]
-    n_mels: Annotated[int, Ge(1), Help("number of mel bands")]
-    n_mfcc: Annotated[int, Ge(1), Help("number of MFCC coefficients, at most --n-mels")]
-    fmin: Annotated[float, Ge(0), Help("lower edge of the lowest mel band (Hz)")]
-    fmax: Annotated[float | None, Help(
+    n_fft: Annotated[int, Ge(16), Le(1 << 20), SharedBy("features"), Help(
+        "length of the FFT window (samples)"
+    )]
+    hop_length: Annotated[int, Ge(1), SharedBy("features"), Help(
+        "distance between successive frames (samples)"
+    )]
+    n_mels: Annotated[int, Ge(1), SharedBy("features"), Help("number of mel bands")]
+    fmin: Annotated[float, Ge(0), SharedBy("features"), Help(
+        "lower edge of the lowest mel band (Hz)"
+    )]
+    fmax: Annotated[float | None, SharedBy("features"), Help(
         "upper edge of the highest mel band (Hz); none: half the sampling rate"
     )]
-    top_db: Annotated[float | None, Help(
+    top_db: Annotated[float | None, SharedBy("features"), Help(
         "clip values to this range below the clip's maximum (dB); none: no clipping"
     )]
     trim_db: Annotated[float, Ge(0.1), Help(
         "leading and trailing frames this far below the clip's loudest frame are silence (dB)"
-    )]
-    waveform_dtype: Annotated[WaveformDtype, Help(
-        "data type of stored samples; int16 halves the size and clips beyond full scale"
-    )]
-    feature_dtype: Annotated[FrameDtype, Help(
-        "data type of stored frames; float16 halves the size and rounds to 3 digits"
     )]
     jobs: Annotated[int, Ge(-1), Le(1024), Section("machine"), Help(
         "number of parallel workers; -1: one per CPU core"
@@ -121,10 +124,11 @@ def run(settings: Settings) -> None:
     from pipeline.extraction.plan import describe, make_plan
     from pipeline.extraction.reuse import find_reusable, source_states
     from pipeline.extraction.run import extract, summary_of
+    from pipeline.extraction.targets import make_targets
     from pipeline.runtime import problems
     from pipeline.runtime.files import locked
 
-    targets = make_targets(settings)
+    targets = make_targets(settings.named, settings.features, trim_db=settings.trim_db)
     workers: dict[str, Any] = {"jobs": settings.jobs, "backend": settings.backend}
     with nullcontext() if settings.dry_run else locked(settings.out):
         inputs = read_inputs(
@@ -157,35 +161,6 @@ def drops_known_bad(settings: Settings) -> bool:
     return is_prepared(settings.data) or bool(
         read_values(settings.params, "prepare")["drop_known_bad"]
     )
-
-
-def make_targets(settings: Settings) -> list[Target]:
-    """Build the targets that the settings ask for."""
-    from pipeline.extraction.extractors import make_target
-    from pipeline.runtime.errors import UsageError
-
-    s = settings
-    spectral = {
-        "n_fft": s.n_fft, "hop_length": s.hop_length, "n_mels": s.n_mels,
-        "fmin": s.fmin, "fmax": s.fmax, "top_db": s.top_db,
-    }
-    configs: dict[str, dict[str, Any]] = {
-        "waveform": {"sr": s.waveform_sr or s.sr},
-        "mfcc": {"sr": s.mfcc_sr or s.sr, "n_mfcc": s.n_mfcc, **spectral},
-        "logmel": {"sr": s.logmel_sr or s.sr, **spectral},
-    }
-    targets, errors = [], []
-    for name in dict.fromkeys(s.features):
-        dtype = s.waveform_dtype if name == "waveform" else s.feature_dtype
-        try:
-            targets.append(make_target(name, trim_db=s.trim_db, dtype=dtype, **configs[name]))
-        except UsageError as error:
-            errors.append(str(error))
-    if not s.features:
-        errors.append("features names none; known: " + ", ".join(get_args(FeatureName)))
-    if errors:
-        raise UsageError("\n".join(errors))
-    return targets
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from annotated_types import Ge, Le
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help, Section
-from pipeline.runtime.choices import FeatureName, LabelMode, Monitor, Normalization, Pad
+from pipeline.runtime.choices import LabelMode, Monitor, Normalization, Pad
 from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    features: Annotated[FeatureName, Help("feature to train on; it names the store")]
+    features: Annotated[str, Help("feature to train on; it names the store")]
     model: Annotated[str | None, Help(
         "network: conv1d, conv2d, dummy1d or dummy2d; none: conv1d for waveforms, else conv2d"
     )]

@@ -25,9 +25,9 @@ from pipeline.cli.declaration import (
     fields_of,
     kinds_of,
     requirement,
-    suggestion,
 )
 from pipeline.cli.markers import SharedBy
+from pipeline.runtime.errors import suggestion
 
 _typed_dict: Any = TypedDict  # its keys are not known before
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 
 from pipeline.cli.markers import FlagOnly, Help, Positional, Section
+from pipeline.runtime.errors import suggestion
 
 M = TypeVar("M")
 Bound = Ge | Gt | Le | Lt
@@ -203,10 +203,3 @@ def _bounds(bounds: tuple[Bound, ...], whole: bool) -> list[str]:
         words += [f"at most {high}"] if high is not None else []
     words += [f"above {b.gt}" for b in bounds if isinstance(b, Gt)]
     return words + [f"below {b.lt}" for b in bounds if isinstance(b, Lt)]
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """'did you mean X?' if a known name is near, else the list of them."""
-    names = list(known)
-    near = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"

@@ -39,19 +39,6 @@ class AlsoPositional:
     """A setting that may be given without its flag's name too: ``OUT`` as well as ``--out OUT``."""
 
 
-@dataclass(frozen=True, init=False)
-class Replaces:
-    """Settings of the same stage that become null if this flag is given and theirs are not.
-
-    ``--sr`` sets the rate of every feature, whatever params.yaml says of one of them.
-    """
-
-    names: tuple[str, ...]
-
-    def __init__(self, *names: str) -> None:
-        object.__setattr__(self, "names", names)
-
-
 @dataclass(frozen=True)
 class Section:
     """The top-level section of params.yaml that holds this setting, if not the stage's own.

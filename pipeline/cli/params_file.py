@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.declaration import Field, suggestion
-from pipeline.runtime.errors import UsageError
+from pipeline.cli.declaration import Field
+from pipeline.runtime.errors import UsageError, suggestion
 
 PARAMS = Path("params.yaml")
 

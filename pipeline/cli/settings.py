@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pipeline.cli.declaration import Field, class_of, fields_of, named_section, suggestion
+from pipeline.cli.declaration import Field, class_of, fields_of, named_section
 from pipeline.cli.flags import expand_dotted, make_parser, params_path, read_flags
-from pipeline.cli.markers import AlsoPositional, Replaces, SharedBy
+from pipeline.cli.markers import AlsoPositional, SharedBy
 from pipeline.cli.params_file import PARAMS, keys_by_section, read_document, wrong_sections
-from pipeline.runtime.errors import UsageError
+from pipeline.runtime.errors import UsageError, suggestion
 
 __all__ = ["PARAMS", "parse"]
 
@@ -73,9 +73,6 @@ def parse(stage: str, settings_class: type[T], doc: str, argv: list[str] | None 
     for field in fields.values():
         if field.marker(AlsoPositional) and given.get(field.name.upper()) is not None:
             given[field.name] = given[field.name.upper()]
-        if field.name in given and (replaced := field.marker(Replaces)):
-            values |= {name: None for name in replaced.names
-                       if (fields[name].section(stage), "", name) not in assignments}
         if field.name in given and (field.section(stage), "", field.name) in assignments:
             wrong.append(f"{field.flag} is given twice: also by "
                          f"--set {field.section(stage)}.{field.name}")

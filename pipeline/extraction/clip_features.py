@@ -12,7 +12,7 @@ from features.base import FrontEnd, Stream
 from features.signal.moments import Moments, merge, moments_of
 from features.signal.silence import SilenceStream
 from pipeline.audio.decode import Resampler, as_float32
-from pipeline.extraction.extractors import Target
+from pipeline.extraction.targets import Target
 from pipeline.store.writer import ClipWriter
 
 # Frames handled at a time, and how many a clip may have before they wait on disk (64 MB of 128).

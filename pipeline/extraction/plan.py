@@ -15,9 +15,9 @@ import numpy as np
 
 from pipeline.audio.decode import Header, resampled_length
 from pipeline.dataset.tables import Clip
-from pipeline.extraction.extractors import Target
 from pipeline.extraction.inputs import Inputs
 from pipeline.extraction.reuse import ReusableStores, SourceStates
+from pipeline.extraction.targets import Target
 from pipeline.extraction.worker import ClipTask, Span
 from pipeline.runtime import problems as problem_tables
 from pipeline.runtime.problems import Problem

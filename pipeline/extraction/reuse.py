@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.audio import headers
 from pipeline.dataset.tables import Clip
-from pipeline.extraction.extractors import Target
+from pipeline.extraction.targets import Target
 from pipeline.extraction.worker import digest_of
 from pipeline.runtime import problems as problem_tables
 from pipeline.runtime.errors import StoreError, UsageError
@@ -128,14 +128,14 @@ def find_reusable(
     if folders:
         raise UsageError(f"{folders[0]} is a folder, where the store has to be written")
     return {
-        t.name: ReusableStores(why_none="--force") if force else _stores_of(out, t.spec)
+        t.name: ReusableStores(why_none="--force") if force else _stores_of(out, t.name, t.spec)
         for t in targets
     }
 
 
-def _stores_of(out: Path, spec: FeatureSpec) -> ReusableStores:
-    partial = tuple(partial_stores(out, spec))
-    path = store_path(out, spec.feature)
+def _stores_of(out: Path, name: str, spec: FeatureSpec) -> ReusableStores:
+    partial = tuple(partial_stores(out, name, spec))
+    path = store_path(out, name)
     if not path.exists():
         return ReusableStores(None, partial, "no store yet")
     try:

@@ -118,7 +118,7 @@ def extract(
     began = time.monotonic()
     partials = {}
     for store in plan.to_make:
-        partials[store.name] = PartialStore(out, store.target.spec, store.contents)
+        partials[store.name] = PartialStore(out, store.name, store.target.spec, store.contents)
         reuse_clips(partials[store.name], reusable.pop(store.name), states.sources)
     worker = Worker(
         tuple(store.target for store in plan.to_make),
@@ -144,7 +144,7 @@ def summary_of(out: Path, summary: Summary) -> str:
     if summary.clipped_clips:
         lines.append(
             f"{summary.clipped_samples} samples of {summary.clipped_clips} clips are beyond full "
-            "scale and were clipped to int16; --waveform-dtype float32 keeps them"
+            "scale and were clipped to int16; a dtype of float32 keeps them"
         )
     if summary.problems:
         lines.append(f"{len(summary.problems)} bad clips left out: {out / PROBLEMS}")
@@ -170,7 +170,7 @@ def _check_space(out: Path, stores: Sequence[StorePlan]) -> None:
     if needed > free + reclaimed:
         raise PipelineError(
             f"no space left for the stores in {out}: they need {size(needed)}, "
-            f"{size(free)} is free. --feature-dtype float16 takes half, or give another --out"
+            f"{size(free)} is free. A dtype of float16 takes half, or give another --out"
         )
 
 

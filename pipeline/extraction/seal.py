@@ -60,7 +60,7 @@ def seal(
         If every clip failed.
     """
     return {
-        partial.spec.feature: (_without(partial, failed, sources) if failed else partial).seal()
+        partial.name: (_without(partial, failed, sources) if failed else partial).seal()
         for partial in partials
     }
 
@@ -75,7 +75,7 @@ def _without(
     if not kept:
         raise UsageError("no clips to extract: every one of them is bad")
     excluded = [*old.excluded, *(Excluded.of(r.problem, r.digest) for r in failed if r.problem)]
-    smaller = PartialStore(partial.folder, partial.spec, Contents(
+    smaller = PartialStore(partial.folder, partial.name, partial.spec, Contents(
         tuple(old.clip_ids[i] for i in kept), tuple(old.lengths[i] for i in kept),
         tuple(sorted(excluded, key=lambda e: e.clip_id)),
     ))

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.audio import headers
 from pipeline.audio.decode import DecodeError, Header, only_estimated, opened
-from pipeline.extraction.extractors import Target
+from pipeline.extraction.targets import Target
 from pipeline.runtime.problems import Defect, Problem
 from pipeline.store.schema import ByteOffsets
 from pipeline.store.writer import ClipWriter

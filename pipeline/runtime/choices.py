@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 Backend = Literal["loky", "threading", "dask", "ray"]
-FeatureName = Literal["waveform", "mfcc", "logmel"]
-WaveformDtype = Literal["int16", "float32"]
-FrameDtype = Literal["float16", "float32"]
 LabelMode = Literal["multi", "single"]
 Pad = Literal["silence", "repeat"]
 Normalization = Literal["standardize", "min-max"]

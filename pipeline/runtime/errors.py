@@ -15,8 +15,9 @@ code  meaning
 
 from __future__ import annotations
 
+import difflib
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 # How many names a message spells out before it only counts.
 SHOWN = 10
@@ -59,3 +60,10 @@ def listed(names: Sequence[str]) -> str:
     """'a, b, c', past `SHOWN` names with the number of the rest."""
     rest = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """'did you mean X?' if a known name is near, else the list of them."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"

@@ -29,6 +29,8 @@ from pipeline.store.schema import (
 from pipeline.store.writer import check_room, errors_naming, pwrite_all
 
 _COPY = 1 << 23
+# Digits of the contents' key in the names of unfinished files.
+_KEY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class PartialStore:
     ----------
     folder : Path
         The folder of the stores.
+    name : str
+        The store's name, which is the feature's in params.yaml.
     spec : FeatureSpec
     contents : Contents
 
@@ -59,9 +63,11 @@ class PartialStore:
         The rows that are complete.
     """
 
-    def __init__(self, folder: Path, spec: FeatureSpec, contents: Contents) -> None:
-        self.folder, self.spec, self.contents = folder, spec, contents
-        stem = f".{spec.feature}-{contents.key(spec)[:16]}"
+    def __init__(
+        self, folder: Path, name: str, spec: FeatureSpec, contents: Contents
+    ) -> None:
+        self.folder, self.name, self.spec, self.contents = folder, name, spec, contents
+        stem = f".{name}-{contents.key(spec)[:_KEY]}"
         self.partial = folder / f"{stem}.partial"
         self.journal = folder / f"{stem}.journal"
         self.done: dict[int, JournalEntry] = {}
@@ -167,10 +173,10 @@ class PartialStore:
                 os.fsync(file)
         finally:
             os.close(file)
-        final = store_path(self.folder, self.spec.feature)
+        final = store_path(self.folder, self.name)
         os.replace(self.partial, final)
         flush_folder(self.folder)
-        for leftover in leftovers(self.folder, self.spec.feature):
+        for leftover in leftovers(self.folder, self.name):
             leftover.unlink(missing_ok=True)
         return final
 
@@ -183,20 +189,21 @@ class PartialStore:
         self._log.close()
 
 
-def store_path(folder: Path, feature: str) -> Path:
-    """Build the path of a feature's sealed store."""
-    return folder / f"{feature}.h5"
+def store_path(folder: Path, name: str) -> Path:
+    """Build the path of a sealed store."""
+    return folder / f"{name}.h5"
 
 
-def leftovers(folder: Path, feature: str) -> list[Path]:
+def leftovers(folder: Path, name: str) -> list[Path]:
     """List the partial files and journals of unfinished runs."""
-    return sorted(p for p in folder.glob(f".{feature}-*.*"))
+    # With the key's length: the files of mfcc are not those of mfcc-deltas.
+    return sorted(folder.glob(f".{name}-{'[0-9a-f]' * _KEY}.*"))
 
 
-def partial_stores(folder: Path, spec: FeatureSpec) -> list[tuple[Store, set[int]]]:
+def partial_stores(folder: Path, name: str, spec: FeatureSpec) -> list[tuple[Store, set[int]]]:
     """Open the partial files of the same fingerprint, each with the rows in its journal."""
     found = []
-    for partial in sorted(folder.glob(f".{spec.feature}-*.partial")):
+    for partial in (p for p in leftovers(folder, name) if p.suffix == ".partial"):
         journal = partial.with_suffix(".journal")
         if (store := _open_partial(partial, journal)) is None:
             continue

@@ -92,7 +92,7 @@ def waveform_of(data, extract, sr):
     """The only clip's samples out of a float32 store, which is verified."""
     out = data.root / f"stores-{sr}"
     ended = extract(data.prepare(), out, "--sr", sr, "--features", "waveform",
-                    "--waveform-dtype", "float32")
+                    "--features.waveform.dtype", "float32")
     assert (ended.code, ended.err) == (0, "")
     store = open_store(out / "waveform.h5")
     assert list(store.verify()) == []
@@ -161,7 +161,8 @@ def test_sr_is_the_rate_of_every_feature(small, extract):
     assert extract(small, out, "--sr", 22050).code == 0
     rates = {p.stem: open_store(p).spec.config["sr"] for p in out.glob("*.h5")}
     assert rates == {"waveform": 22050, "mfcc": 22050, "logmel": 22050}
-    assert extract(small, out, "--sr", 22050, "--waveform-sr", 8000, "--mfcc-sr", 16000).code == 0
+    rates = ("--sr", 22050, "--features.waveform.sr", 8000, "--features.mfcc.sr", 16000)
+    assert extract(small, out, *rates).code == 0
     rates = {p.stem: open_store(p).spec.config["sr"] for p in out.glob("*.h5")}
     assert rates == {"waveform": 8000, "mfcc": 16000, "logmel": 22050}
 
@@ -174,7 +175,7 @@ def test_a_long_clip_has_the_frames_of_a_short_one(
     data_set.write("a.wav", tone(2.5, channels=2))
     data_set.write("b.wav", tone(0.7, sr=8000), 8000)
     data_set.prepare()
-    flags = ("--sr", feature_sr, "--waveform-dtype", "float32")
+    flags = ("--sr", feature_sr, "--features.waveform.dtype", "float32")
     assert extract(data_set, data_set.root / "whole", *flags).code == 0
     monkeypatch.setattr(audio, "BLOCK", 1777)
     monkeypatch.setattr(clip_features, "_CHUNK", 13)
@@ -307,12 +308,12 @@ def test_the_memory_of_the_sources_may_be_lost(small, out, extract, decoded, con
 
 
 @pytest.mark.parametrize(("flags", "rewritten"), [
-    (("--n-mfcc", 20), {"mfcc"}),
+    (("--features.mfcc.n-mfcc", 20), {"mfcc"}),
     (("--n-mels", 64), {"mfcc", "logmel"}),
-    (("--waveform-sr", 8000), {"waveform"}),
-    (("--waveform-dtype", "float32"), {"waveform"}),
-    (("--feature-dtype", "float16"), {"mfcc", "logmel"}),
-    (("--logmel-sr", 22050), {"logmel"}),
+    (("--features.waveform.sr", 8000), {"waveform"}),
+    (("--features.waveform.dtype", "float32"), {"waveform"}),
+    (("--features.mfcc.dtype", "float16"), {"mfcc"}),
+    (("--features.logmel.sr", 22050), {"logmel"}),
     (("--trim-db", 40), {"mfcc", "logmel", "waveform"}),
     (("--top-db", "none"), {"mfcc", "logmel"}),
     (("--force",), {"mfcc", "logmel", "waveform"}),
@@ -418,7 +419,7 @@ def test_a_data_set_is_prepared_on_the_fly(small, out, run_stage, stores_of, tmp
     (("--sr", "fast"), "--sr"),
     (("--features", "chroma"), "chroma"),
     (("--n-mels", 4000), "n_mels=4000 is too many"),
-    (("--n-mfcc", 129), "n_mfcc is 129"),
+    (("--features.mfcc.n-mfcc", 129), "n_mfcc is 129"),
     (("--fmin", 30000), "fmin is 30000"),
     (("--fmin", "nan"), "fmin"),
     (("--hop-length", 4096), "samples between frames would be lost"),
@@ -439,7 +440,7 @@ def test_a_setting_that_cannot_be_is_said_before_anything_is_made(
 
 def test_all_wrong_settings_are_listed(data, call_stage, tmp_path):
     ended = call_stage("extract", "--data", data.prepared, "--out", tmp_path / "s",
-                       "--n-mfcc", 300, "--fmin", 30000, "--top-db", -1)
+                       "--features.mfcc.n-mfcc", 300, "--fmin", 30000, "--top-db", -1)
     assert ended.code == 2
     for said in ("mfcc:", "logmel:", "n_mfcc is 300", "fmin is 30000", "top_db is -1"):
         assert said in ended.err
@@ -608,7 +609,7 @@ def test_a_disk_that_is_too_small_is_known_before(data, reference, run_stage, fu
     assert ended.code == 1
     assert ended.err.count("\n") == 1
     assert "no space left" in ended.err
-    assert "--feature-dtype float16" in ended.err
+    assert "dtype of float16" in ended.err
     assert [p.name for p in (disk / "s").iterdir()] == [".lock"]
 
 

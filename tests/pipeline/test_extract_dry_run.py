@@ -76,9 +76,9 @@ def test_nothing_to_do(small, out, dry, extract):
 
 @pytest.mark.parametrize(("flags", "changed"), [
     (("--n-mels", 64), {"mfcc.h5": "n_mels 128, now 64", "logmel.h5": "n_mels 128, now 64"}),
-    (("--waveform-sr", 8000), {"waveform.h5": "sr 16000, now 8000"}),
-    (("--n-mfcc", 20), {"mfcc.h5": "n_mfcc 40, now 20"}),
-    (("--feature-dtype", "float16", "--features", "logmel"),
+    (("--features.waveform.sr", 8000), {"waveform.h5": "sr 16000, now 8000"}),
+    (("--features.mfcc.n-mfcc", 20), {"mfcc.h5": "n_mfcc 40, now 20"}),
+    (("--features.logmel.dtype", "float16", "--features", "logmel"),
      {"logmel.h5": "dtype float32, now float16"}),
     (("--n-mels", 64, "--fmin", 20, "--features", "logmel"),
      {"logmel.h5": "n_mels 128, now 64; fmin 0.0, now 20.0"}),

@@ -30,7 +30,8 @@ TRAIN = ("--features", "logmel", "--run", "tiny", "--model", "dummy2d", "--secon
 
 def make_store(folder, spec, arrays):
     folder.mkdir(parents=True, exist_ok=True)
-    filling = PartialStore(folder, spec, Contents(tuple(arrays), tuple(map(len, arrays.values()))))
+    contents = Contents(tuple(arrays), tuple(map(len, arrays.values())))
+    filling = PartialStore(folder, spec.feature, spec, contents)
     for i, a in enumerate(arrays.values()):
         with ClipWriter(filling.offsets, spec, i, filling.start(i), len(a)) as writer:
             writer.write(a)

@@ -50,7 +50,7 @@ TINY = ("--model", "dummy2d", "--seconds", 0.1125, "--epochs", 2, "--batch-size"
 def make_store(folder, spec, arrays, excluded=()):
     folder.mkdir(parents=True, exist_ok=True)
     contents = Contents(tuple(arrays), tuple(map(len, arrays.values())), tuple(excluded))
-    filling = PartialStore(folder, spec, contents)
+    filling = PartialStore(folder, spec.feature, spec, contents)
     for i, a in enumerate(arrays.values()):
         with ClipWriter(filling.offsets, spec, i, filling.start(i), len(a)) as writer:
             writer.write(a)

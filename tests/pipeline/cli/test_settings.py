@@ -12,7 +12,7 @@ import pytest
 from annotated_types import Ge, Le
 
 from pipeline import extract
-from pipeline.cli.markers import AlsoPositional, FlagOnly, Help, Positional, Replaces
+from pipeline.cli.markers import AlsoPositional, FlagOnly, Help, Positional
 from pipeline.cli.params_file import PARAMS, read_values
 from pipeline.cli.settings import parse
 from pipeline.runtime.errors import UsageError
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 @dataclass(frozen=True)
 class Settings:
     out: Annotated[Path, Help("the folder")]
-    sr: Annotated[int, Ge(1000), Le(48000), Replaces("low_sr", "high_sr"), Help("the rate (Hz)")]
+    sr: Annotated[int, Ge(1000), Le(48000), Help("the rate (Hz)")]
     low_sr: Annotated[int | None, Help("another rate")]
     high_sr: Annotated[int | None, Help("yet another rate")]
     lr: Annotated[float, Ge(0), Help("the learning rate")]
@@ -134,27 +134,15 @@ def test_one_value_stands_for_a_list_of_one(params):
     assert read(params(parts="c", sizes="9")).sizes == (9,)
 
 
-def test_a_rate_for_all_replaces_the_rates_of_each(params):
-    path = params(high_sr="32000")
-    assert (read(path).low_sr, read(path).high_sr) == (8000, 32000)
-    replaced = read(path, "--sr", "16000")
-    assert (replaced.sr, replaced.low_sr, replaced.high_sr) == (16000, None, None)
-    given = read(path, "--sr", "22050", "--low-sr", "4000")
-    assert (given.sr, given.low_sr, given.high_sr) == (22050, 4000, None)
-    assert read(path, "--low-sr", "4000").high_sr == 32000
-    given = read(path, "--sr", "22050", "--set", "demo.low_sr=4000")
-    assert (given.sr, given.low_sr, given.high_sr) == (22050, 4000, None)
-
-
-def test_the_projects_own_rates():
+def test_a_rate_for_all_wins_over_the_features_own():
     def rates(*flags):
         found = parse("extract", extract.Settings, "", ["--params", str(ROOT / PARAMS), *flags])
-        return found.sr, found.waveform_sr
+        return [found.named[name].sr for name in ("waveform", "mfcc", "logmel")]
 
-    assert rates() == (44100, 16000)
-    assert rates("--sr", "32000") == (32000, None)
-    assert rates("--sr", "32000", "--waveform-sr", "8000") == (32000, 8000)
-    assert rates("--waveform-sr", "none") == (44100, None)
+    assert rates() == [16000, 44100, 44100]
+    assert rates("--sr", "32000") == [32000, 32000, 32000]
+    assert rates("--sr", "32000", "--features.waveform.sr", "8000") == [8000, 32000, 32000]
+    assert rates("--set", "features.mfcc.sr=22050") == [16000, 22050, 44100]
 
 
 @pytest.mark.parametrize(("key", "written", "message"), [

@@ -6,21 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features import make_feature
 from features.logmel import LogMel
 from features.waveform import Waveform
 from pipeline.dataset.tables import Clip
-from pipeline.extraction.extractors import make_target
 from pipeline.extraction.inputs import Inputs
 from pipeline.extraction.plan import UP_TO_DATE, describe, make_plan
 from pipeline.extraction.reuse import ReusableStores, Source, SourceStates
+from pipeline.extraction.targets import make_target
 from pipeline.extraction.worker import Span
 from pipeline.runtime.problems import Problem
 from pipeline.store import open_store, write_store
 from pipeline.store.schema import TABLES, Excluded, row_bytes
 
-WAVEFORM = make_target("waveform", dtype="int16", trim_db=60.0, sr=4000)
-LOGMEL = make_target("logmel", dtype="float32", trim_db=60.0, sr=8000, n_fft=256, hop_length=128,
-                     n_mels=8, fmin=0.0, fmax=None, top_db=80.0)
+WAVEFORM = make_target("waveform", make_feature("waveform", sr=4000), trim_db=60.0)
+LOGMEL = make_target("logmel", make_feature(
+    "logmel", dtype="float32", sr=8000, n_fft=256, hop_length=128, n_mels=8,
+    fmin=0.0, fmax=None, top_db=80.0,
+), trim_db=60.0)
 # Samples at 8 kHz, and what they become: ceil(n / 2) samples at 4 kHz, 1 + n // 128 frames.
 SAMPLES = {"a": 1000, "b": 1, "c": 255, "d": 256}
 WAVES = {"a": 500, "b": 1, "c": 128, "d": 128}

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.extraction.extractors import make_target
+from features import make_feature
 from pipeline.extraction.reuse import (
     SOURCES,
     ReusableStores,
@@ -17,13 +17,16 @@ from pipeline.extraction.reuse import (
     reuse_clips,
     write_sources,
 )
+from pipeline.extraction.targets import make_target
 from pipeline.runtime.errors import UsageError
 from pipeline.store import open_store, write_store
 from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.schema import Contents
 
-TARGET = make_target("mfcc", dtype="float32", trim_db=60.0, sr=8000, n_fft=256, hop_length=128,
-                     n_mels=8, n_mfcc=3, fmin=0.0, fmax=None, top_db=80.0)
+TARGET = make_target("mfcc", make_feature(
+    "mfcc", dtype="float32", sr=8000, n_fft=256, hop_length=128, n_mels=8,
+    n_mfcc=3, fmin=0.0, fmax=None, top_db=80.0,
+), trim_db=60.0)
 SPEC = TARGET.spec
 LENGTHS = {"a": 3, "b": 5, "c": 2}
 CONTENTS = Contents(tuple(LENGTHS), tuple(LENGTHS.values()))
@@ -103,7 +106,7 @@ def test_a_folder_in_the_way_is_an_error(tmp_path):
 
 
 def test_a_partial_file_has_the_rows_of_its_journal(tmp_path):
-    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     partial.reuse(open_store(write(tmp_path / "old")), {"b": JournalEntry(1, 100, 200, "b" * 64)})
     partial.close()
     found = find_reusable(tmp_path, [TARGET])["mfcc"]
@@ -117,7 +120,7 @@ def test_a_partial_file_has_the_rows_of_its_journal(tmp_path):
 
 def test_unchanged_clips_are_copied(tmp_path):
     old = open_store(write(tmp_path / "old"))
-    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     changed = {**SOURCE, "b": Source("b", 100, 200, "f" * 64)}
     del changed["c"]
     reuse_clips(partial, ReusableStores(old), changed)
@@ -128,7 +131,7 @@ def test_unchanged_clips_are_copied(tmp_path):
 
 def test_a_resumed_clip_of_a_changed_file_is_dropped(tmp_path):
     old = open_store(write(tmp_path / "old"))
-    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     reuse_clips(partial, ReusableStores(old), SOURCE)
     reuse_clips(partial, ReusableStores(), {**SOURCE, "a": Source("a", 1, 1, "f" * 64)})
     assert sorted(partial.done) == [1, 2]
@@ -136,7 +139,7 @@ def test_a_resumed_clip_of_a_changed_file_is_dropped(tmp_path):
 
 
 def test_entries_are_of_what_is_missing_and_known(tmp_path):
-    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     known = {c: SOURCE[c] for c in "ac"}
     assert journal_entries(partial, [0, 1], known) == {"a": JournalEntry(0, 100, 200, "a" * 64)}
     partial.done[0] = JournalEntry(0, 100, 200, "a" * 64)

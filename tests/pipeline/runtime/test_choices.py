@@ -9,12 +9,6 @@ import pytest
 from pipeline.runtime import choices
 
 
-def test_features():
-    from features import FEATURES
-
-    assert {*get_args(choices.FeatureName)} <= set(FEATURES)
-
-
 def test_ensemble_methods():
     from pipeline.scoring import means
 

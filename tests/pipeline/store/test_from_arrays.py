@@ -52,7 +52,7 @@ def test_bounds_digests_and_what_was_left_out_are_kept(tmp_path):
 
 def test_the_bytes_are_those_of_a_store_that_was_filled_by_workers(tmp_path):
     contents = Contents(tuple(FRAMES), tuple(map(len, FRAMES.values())))
-    partial = PartialStore(tmp_path, SPEC, contents)
+    partial = PartialStore(tmp_path, "mfcc", SPEC, contents)
     for i, frames in enumerate(FRAMES.values()):
         with ClipWriter(partial.offsets, SPEC, i, partial.start(i), len(frames)) as writer:
             writer.write(frames)

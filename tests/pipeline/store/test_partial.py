@@ -3,8 +3,9 @@ import os
 import numpy as np
 import pytest
 
+from features import make_feature
 from features.signal.moments import moments_of
-from pipeline.extraction.extractors import make_target
+from pipeline.extraction.targets import make_target
 from pipeline.runtime.errors import StoreError
 from pipeline.store.partial import (
     JournalEntry,
@@ -24,8 +25,10 @@ CONTENTS = Contents(tuple("abcd"), LENGTHS)
 
 
 def spec_of(sr=16000, dtype="float32"):
-    return make_target("mfcc", dtype=dtype, trim_db=60.0, sr=sr, n_fft=512, hop_length=128,
-                       n_mels=8, n_mfcc=3, fmin=0.0, fmax=None, top_db=80.0).spec
+    return make_target("mfcc", make_feature(
+    "mfcc", dtype=dtype, sr=sr, n_fft=512, hop_length=128, n_mels=8,
+    n_mfcc=3, fmin=0.0, fmax=None, top_db=80.0,
+), trim_db=60.0).spec
 
 
 SPEC = spec_of()
@@ -59,7 +62,7 @@ def fill(partial, clip_ids):
 def sealed(folder, clip_ids="abcd"):
     folder.mkdir(exist_ok=True)
     contents = Contents(tuple(clip_ids), tuple(LENGTHS["abcd".index(c)] for c in clip_ids))
-    return fill(PartialStore(folder, SPEC, contents), clip_ids).seal()
+    return fill(PartialStore(folder, "mfcc", SPEC, contents), clip_ids).seal()
 
 
 def done(partial):
@@ -73,7 +76,7 @@ def flip(path, at):
 
 
 def test_a_store_has_its_name_only_once_it_is_complete(tmp_path):
-    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abc")
+    partial = fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "abc")
     assert not store_path(tmp_path, "mfcc").exists()
     with pytest.raises(StoreError, match="1 clips are missing"):
         partial.seal()
@@ -91,40 +94,40 @@ def test_the_order_of_the_clips_does_not_matter(tmp_path):
     result = []
     for order in ("abcd", "dbca"):
         (tmp_path / order).mkdir()
-        partial = PartialStore(tmp_path / order, SPEC, CONTENTS)
+        partial = PartialStore(tmp_path / order, "mfcc", SPEC, CONTENTS)
         result.append(fill(partial, order).seal().read_bytes())
     assert result[0] == result[1]
 
 
 def test_a_later_run_resumes(tmp_path):
     whole = sealed(tmp_path / "whole").read_bytes()
-    fill(PartialStore(tmp_path, SPEC, CONTENTS), "ca").close()
-    again = PartialStore(tmp_path, SPEC, CONTENTS)
+    fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "ca").close()
+    again = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     assert done(again) == "ac"
     assert fill(again, "bd").seal().read_bytes() == whole
 
 
 def test_a_clip_that_is_written_but_not_in_the_journal_is_not_trusted(tmp_path):
-    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "a")
+    partial = fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "a")
     write(partial, "b")
     partial.close()
-    assert done(PartialStore(tmp_path, SPEC, CONTENTS)) == "a"
+    assert done(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)) == "a"
 
 
 @pytest.mark.parametrize("where", ["frames", "row"])
 def test_a_clip_whose_bytes_were_lost_is_not_trusted(tmp_path, where):
-    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abcd")
+    partial = fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "abcd")
     partial.close()
     flip(partial.partial, partial.offsets.frames + 3 * 12 + 7 if where == "frames"
          else partial.offsets.tables["moments/mean"] + 24 + 1)
-    assert done(PartialStore(tmp_path, SPEC, CONTENTS)) == "acd"
+    assert done(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)) == "acd"
 
 
 def test_a_line_of_another_source_is_not_trusted(tmp_path):
-    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "ab")
+    partial = fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "ab")
     partial.record(JournalEntry(0, 100, 200, "f" * 64))
     partial.close()
-    again = PartialStore(tmp_path, SPEC, CONTENTS)
+    again = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     assert done(again) in ("ab", "b")
     assert all(again.done[i].digest == digest_of("abcd"[i]) for i in again.done)
 
@@ -137,22 +140,22 @@ def test_a_line_of_another_source_is_not_trusted(tmp_path):
 def test_a_torn_journal_costs_a_clip_and_no_more(tmp_path, torn):
     """A kill may cut the last line anywhere, a loss of power may leave zeros."""
     whole = sealed(tmp_path / "whole").read_bytes()
-    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abd")
+    partial = fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "abd")
     partial.close()
     lines = partial.journal.read_text().splitlines(keepends=True)
     partial.journal.write_text("".join(lines[:2]) + torn, encoding="utf-8")
-    again = PartialStore(tmp_path, SPEC, CONTENTS)
+    again = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     assert done(again) == "ab"
     fill(again, "c").close()
     # The line that follows a torn one is whole.
-    again = PartialStore(tmp_path, SPEC, CONTENTS)
+    again = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     assert done(again) == "abc"
     assert fill(again, "d").seal().read_bytes() == whole
 
 
 @pytest.mark.parametrize("lost", ["journal", "partial", "cut", "zeros"])
 def test_half_of_what_a_run_left_is_no_use(tmp_path, lost):
-    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "abc")
+    partial = fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "abc")
     partial.close()
     if lost == "cut":
         os.truncate(partial.partial, partial.offsets.frames + 10)
@@ -161,25 +164,25 @@ def test_half_of_what_a_run_left_is_no_use(tmp_path, lost):
         partial.partial.write_bytes(bytes(size))
     else:
         getattr(partial, lost).unlink()
-    again = PartialStore(tmp_path, SPEC, CONTENTS)
+    again = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     assert done(again) == ""
     assert fill(again, "abcd").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
 
 
 def test_a_file_that_is_laid_out_again_is_a_new_one(tmp_path):
     """A worker of a killed run may still write into the old one."""
-    partial = fill(PartialStore(tmp_path, SPEC, CONTENTS), "a")
+    partial = fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "a")
     partial.close()
     partial.journal.unlink()
     with open(partial.partial, "r+b") as orphan:
-        again = PartialStore(tmp_path, SPEC, CONTENTS)
+        again = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
         os.pwrite(orphan.fileno(), bytes(64), partial.offsets.frames)
         assert fill(again, "abcd").seal().read_bytes() == sealed(tmp_path / "w").read_bytes()
 
 
 def test_other_contents_have_another_file(tmp_path):
-    one = fill(PartialStore(tmp_path, SPEC, CONTENTS), "ab")
-    two = PartialStore(tmp_path, SPEC, Contents(tuple("abd"), (3, 5, 4)))
+    one = fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "ab")
+    two = PartialStore(tmp_path, "mfcc", SPEC, Contents(tuple("abd"), (3, 5, 4)))
     assert one.partial != two.partial
     assert done(two) == ""
     for partial in (one, two):
@@ -194,7 +197,7 @@ def wanted(partial, clip_ids):
 def test_unchanged_clips_are_reused(tmp_path):
     whole = sealed(tmp_path / "whole").read_bytes()
     old = open_store(sealed(tmp_path, "bd"))
-    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     partial.reuse(old, wanted(partial, "abcd"))
     assert done(partial) == "bd"
     assert fill(partial, "ac").seal().read_bytes() == whole
@@ -203,7 +206,7 @@ def test_unchanged_clips_are_reused(tmp_path):
 def test_clips_are_copied_in_pieces(tmp_path, monkeypatch):
     whole = sealed(tmp_path / "whole").read_bytes()
     monkeypatch.setattr("pipeline.store.partial._COPY", 7)
-    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     partial.reuse(open_store(tmp_path / "whole" / "mfcc.h5"), wanted(partial, "abcd"))
     assert partial.seal().read_bytes() == whole
 
@@ -213,7 +216,7 @@ def test_a_damaged_clip_is_not_reused(tmp_path, where):
     path = sealed(tmp_path / "old")
     offsets = open_store(path).offsets
     flip(path, offsets.frames + 3 * 12 if where == "frames" else offsets.tables["sound"] + 16)
-    partial = PartialStore(tmp_path, SPEC, CONTENTS)
+    partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     partial.reuse(open_store(path), wanted(partial, "abcd"))
     assert done(partial) == "acd"
     assert fill(partial, "b").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
@@ -221,29 +224,31 @@ def test_a_damaged_clip_is_not_reused(tmp_path, where):
 
 def test_a_clip_of_another_digest_or_length_is_not_reused(tmp_path):
     old = open_store(sealed(tmp_path / "old"))
-    partial = PartialStore(tmp_path, SPEC, Contents(tuple("abcd"), (3, 5, 2, 9)))
+    partial = PartialStore(tmp_path, "mfcc", SPEC, Contents(tuple("abcd"), (3, 5, 2, 9)))
     partial.reuse(old, {**wanted(partial, "bd"), "a": JournalEntry(0, 100, 200, "f" * 64)})
     assert done(partial) == "b"
     partial.close()
 
 
 def test_partial_files_of_the_same_configuration_are_found(tmp_path):
-    fill(PartialStore(tmp_path, SPEC, CONTENTS), "ac").close()
-    PartialStore(tmp_path, spec_of(sr=22050), CONTENTS).close()
-    PartialStore(tmp_path, spec_of(dtype="float16"), CONTENTS).close()
+    fill(PartialStore(tmp_path, "mfcc", SPEC, CONTENTS), "ac").close()
+    PartialStore(tmp_path, "mfcc", spec_of(sr=22050), CONTENTS).close()
+    PartialStore(tmp_path, "mfcc", spec_of(dtype="float16"), CONTENTS).close()
     (tmp_path / ".mfcc-0123.partial").write_bytes(b"no store")
     (tmp_path / ".mfcc-0123.journal").touch()
-    [(store, rows)] = partial_stores(tmp_path, SPEC)
+    [(store, rows)] = partial_stores(tmp_path, "mfcc", SPEC)
     assert (store.contents, rows) == (CONTENTS, {0, 2})
 
 
 def test_sealing_tidies_up_after_its_own_feature_alone(tmp_path):
-    for name in (".mfcc-0123.partial", ".mfcc-0123.journal", ".mfcc-0123.journal.partial",
-                 ".logmel-0123.partial", "mfcc-notes.txt"):
+    key = 4 * "0123"
+    others = [f".logmel-{key}.partial", f".mfcc-deltas-{key}.partial", "mfcc-notes.txt"]
+    for name in (f".mfcc-{key}.partial", f".mfcc-{key}.journal", f".mfcc-{key}.journal.partial",
+                 *others):
         (tmp_path / name).touch()
     assert len(leftovers(tmp_path, "mfcc")) == 3
     sealed(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == [".logmel-0123.partial", "mfcc-notes.txt", "mfcc.h5"]
+    assert sorted(os.listdir(tmp_path)) == [*others, "mfcc.h5"]
 
 
 def test_a_journal_is_read_back(tmp_path):

@@ -12,10 +12,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features import make_feature
 from features.logmel import LogMel
 from features.mfcc import Mfcc
 from features.signal.silence import trim
-from pipeline.extraction.extractors import make_target
+from pipeline.extraction.targets import make_target
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.store.from_arrays import write_store
 from pipeline.store.reader import open_store
@@ -38,8 +39,9 @@ def data(make_data_set, tone):
 def stores(data, extract):
     """Folders of stores at one rate: wide (float32) and narrow (int16 and float16)."""
     for name, waveform, frames in (("wide", "float32", "float32"), ("narrow", "int16", "float16")):
-        ended = extract(data, data.root / name, "--sr", 44100, "--waveform-dtype", waveform,
-                        "--feature-dtype", frames)
+        ended = extract(data, data.root / name, "--sr", 44100,
+                        "--features.waveform.dtype", waveform, "--features.mfcc.dtype", frames,
+                        "--features.logmel.dtype", frames)
         assert ended.code == 0
     return data.root
 
@@ -86,7 +88,7 @@ def test_samples_beyond_full_scale_are_clipped_and_counted(data_set, extract):
     back = open_store(data_set.root / "i" / "waveform.h5")["loud.wav"]
     assert (back.min(), back.max()) == (-1, 32767 / 32768)
     ended = extract(data_set, data_set.root / "f", "--sr", 44100, "--features", "waveform",
-                    "--waveform-dtype", "float32")
+                    "--features.waveform.dtype", "float32")
     assert "full scale" not in ended.out
     np.testing.assert_array_equal(open_store(data_set.root / "f" / "waveform.h5")["loud.wav"], y)
 
@@ -249,7 +251,8 @@ def test_a_missing_store_says_how_to_make_it(tmp_path):
 
 def make(path, frames, clip_ids=("a", "b"), excluded=()):
     """A store of a feature of three values."""
-    spec = make_target("mfcc", dtype="float32", trim_db=60.0, n_mfcc=3, **SPECTRAL).spec
+    spec = make_target("mfcc", make_feature(
+    "mfcc", dtype="float32", n_mfcc=3, **SPECTRAL), trim_db=60.0).spec
     return write_store(path, spec, dict(zip(clip_ids, frames, strict=True)),
                        digests=dict.fromkeys(clip_ids, "d" * 64), excluded=excluded)
 
