@@ -6,8 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from features.kernels.mel_power import Plan, ReferenceMelPower, SimdMelPower, make_plan
+from features.kernels.mel_power import Plan, SimdMelPower, make_plan
 from features.kernels.power_spectrum import is_supported
+from features.kernels.reference import ReferenceMelPower
 from features.signal.mel_filters import mel_filters
 from features.signal.melspectrogram import Mel, hann_window
 
