@@ -24,10 +24,19 @@ import numba
 from features.kernels.simd import LANES
 
 
-def subroutine(function: Callable[..., Any]) -> Any:
-    """Compile a function that only compiled code calls: it becomes part of its callers."""
+def subroutine(function: Callable[..., Any], *, inline: bool = True) -> Any:
+    """Compile a function that only compiled code calls.
+
+    Parameters
+    ----------
+    function : callable
+        Takes arrays, numbers and tuples of them only.
+    inline : bool
+        Whether it becomes part of its callers, whatever its size. Without that, the compiler
+        passes the points of large butterflies in memory, which halves the speed.
+    """
     with _settings(None):
-        return numba.njit(error_model="numpy")(function)
+        return numba.njit(error_model="numpy", forceinline=inline)(function)
 
 
 class compiled:  # noqa: N801  (a decorator)

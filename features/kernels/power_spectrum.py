@@ -188,25 +188,23 @@ def power_spectra(samples, first, offsets, transform, scratch):
     matrix, small, power = scratch.matrix, scratch.small, scratch.power
     stride = columns + 1
     for c in range(columns):
-        column = slice(2 * rows * c, 2 * rows * (c + 1))
         small_transform(
-            samples, first, offsets[column], transform.window[column],
-            small, column_radices, column_roots,
-            matrix, c, stride, transform.twiddles, rows * c,
+            samples, first, rows * c, offsets, transform.window, small, column_radices,
+            column_roots, matrix, c, stride, transform.twiddles, rows * c,
         )
     row = 2 * rows  # the offset of a transformed row, behind the two buffers
     for r in range(rows // 2 + 1):
-        mirror = (rows - r) % rows
-        small_transform(
-            matrix, r * stride, None, None, small, row_radices, row_roots, small, row, 1, None, 0
-        )
-        mirror_row = row
-        if mirror != r:
-            mirror_row = row + columns
+        # Row r and its mirror hold each other's partners. One call site is compiled once.
+        mirror, mirror_row = (rows - r) % rows, row
+        source_row = r
+        while True:
             small_transform(
-                matrix, mirror * stride, None, None, small, row_radices, row_roots,
+                matrix, 0, source_row * stride, None, None, small, row_radices, row_roots,
                 small, mirror_row, 1, None, 0,
             )
+            if source_row == mirror:
+                break
+            source_row, mirror_row = mirror, row + columns
         for c in range(columns):
             # The partner of bin k = r + rows * c is bin M - k, that of bin 0 is bin 0.
             partner = columns - 1 - c if r else columns - c if c else 0

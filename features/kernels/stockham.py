@@ -61,31 +61,34 @@ def store_complex(array, i, z):
 
 
 @subroutine
-def _point(source, start, i, offsets, window):
-    """Load point `i`: a complex vector, or a windowed pair of samples if there is a window."""
+def _point(source, origin, i, offsets, window):
+    """Load point `i`: a windowed pair of samples, or without a window a complex vector."""
     if window is None:
-        return load_complex(source, start + i)
+        return load_complex(source, i)
     return (
-        load(source, start + offsets[2 * i]) * window[2 * i],
-        load(source, start + offsets[2 * i + 1]) * window[2 * i + 1],
+        load(source, origin + offsets[2 * i]) * window[2 * i],
+        load(source, origin + offsets[2 * i + 1]) * window[2 * i + 1],
     )
 
 
 @subroutine
 def small_transform(
-    source, start, offsets, window, buffers, radices, roots, target, to, step, factors, k
+    source, origin, start, offsets, window, buffers, radices, roots, target, to, step, factors, k
 ):
     """Transform ``len(roots) // 2`` points.
 
     Parameters
     ----------
     source : np.ndarray [dtype=float64, or float32 with a window]
+        Complex vectors, or with a window samples.
+    origin : int
+        Offset of the frames' first sample in the source.
     start : int
-        The offset of the first complex vector; with a window, of the first sample's lanes.
-    offsets : np.ndarray [shape=(2 * n,), dtype=int32] or None
-        Where each sample's lanes are, seen from `start`.
-    window : np.ndarray [shape=(2 * n,), dtype=float64] or None
-        Its factor. None: the source holds complex vectors, one behind the other.
+        The first point: a complex vector of the source, or a pair of `offsets` and `window`.
+    offsets : np.ndarray [dtype=int32] or None
+        Offset of each sample's lanes from `origin`.
+    window : np.ndarray [dtype=float64] or None
+        Factor of each sample.
     buffers : np.ndarray [dtype=float64]
         At least ``2 * n`` complex vectors.
     radices : np.ndarray [dtype=int64]
@@ -99,17 +102,17 @@ def small_transform(
     """
     n = len(roots) // 2
     radix, free, other = radices[0], 0, n
-    _run_pass(source, start, offsets, window, buffers, free, radix, n, 1, roots)
+    _run_pass(source, origin, start, offsets, window, buffers, free, radix, n, 1, roots)
     left, done = n // radix, radix
     for i in range(1, len(radices) - 1):
         radix, free, other = radices[i], other, free
-        _run_pass(buffers, other, None, None, buffers, free, radix, left, done, roots)
+        _run_pass(buffers, 0, other, None, None, buffers, free, radix, left, done, roots)
         left, done = left // radix, done * radix
     _last_pass(buffers, free, other, left, done, roots, target, to, step, factors, k)
 
 
 @subroutine
-def _run_pass(source, start, offsets, window, buffers, to, radix, left, done, roots):
+def _run_pass(source, origin, start, offsets, window, buffers, to, radix, left, done, roots):
     """Run a pass into the buffers from offset `to` on.
 
     Parameters
@@ -118,94 +121,94 @@ def _run_pass(source, start, offsets, window, buffers, to, radix, left, done, ro
         Of this pass; product of the radices of this and all later passes; of all earlier ones.
     """
     if radix == 4:
-        _pass4(source, start, offsets, window, buffers, to, left, done, roots)
+        _pass4(source, origin, start, offsets, window, buffers, to, left, done, roots)
     elif radix == 5:
-        _pass5(source, start, offsets, window, buffers, to, left, done, roots)
+        _pass5(source, origin, start, offsets, window, buffers, to, left, done, roots)
     elif radix == 3:
-        _pass3(source, start, offsets, window, buffers, to, left, done, roots)
+        _pass3(source, origin, start, offsets, window, buffers, to, left, done, roots)
     elif radix == 7:
-        _pass7(source, start, offsets, window, buffers, to, left, done, roots)
+        _pass7(source, origin, start, offsets, window, buffers, to, left, done, roots)
     else:
-        _pass2(source, start, offsets, window, buffers, to, left, done, roots)
+        _pass2(source, origin, start, offsets, window, buffers, to, left, done, roots)
 
 
 @subroutine
-def _pass2(source, start, offsets, window, buffers, to, left, done, roots):
+def _pass2(source, origin, start, offsets, window, buffers, to, left, done, roots):
     rest = left // 2
     m = done * rest
     for p in range(rest):
         for q in range(done):
-            i = q + done * p
+            i = start + q + done * p
             z = butterfly2(
-                _point(source, start, i, offsets, window),
-                _point(source, start, i + m, offsets, window),
+                _point(source, origin, i, offsets, window),
+                _point(source, origin, i + m, offsets, window),
             )
             _store_twiddled(z, buffers, to + q + 2 * done * p, done, roots, done * p)
 
 
 @subroutine
-def _pass3(source, start, offsets, window, buffers, to, left, done, roots):
+def _pass3(source, origin, start, offsets, window, buffers, to, left, done, roots):
     rest = left // 3
     m = done * rest
     for p in range(rest):
         for q in range(done):
-            i = q + done * p
+            i = start + q + done * p
             z = butterfly3(
-                _point(source, start, i, offsets, window),
-                _point(source, start, i + m, offsets, window),
-                _point(source, start, i + 2 * m, offsets, window),
+                _point(source, origin, i, offsets, window),
+                _point(source, origin, i + m, offsets, window),
+                _point(source, origin, i + 2 * m, offsets, window),
             )
             _store_twiddled(z, buffers, to + q + 3 * done * p, done, roots, done * p)
 
 
 @subroutine
-def _pass4(source, start, offsets, window, buffers, to, left, done, roots):
+def _pass4(source, origin, start, offsets, window, buffers, to, left, done, roots):
     rest = left // 4
     m = done * rest
     for p in range(rest):
         for q in range(done):
-            i = q + done * p
+            i = start + q + done * p
             z = butterfly4(
-                _point(source, start, i, offsets, window),
-                _point(source, start, i + m, offsets, window),
-                _point(source, start, i + 2 * m, offsets, window),
-                _point(source, start, i + 3 * m, offsets, window),
+                _point(source, origin, i, offsets, window),
+                _point(source, origin, i + m, offsets, window),
+                _point(source, origin, i + 2 * m, offsets, window),
+                _point(source, origin, i + 3 * m, offsets, window),
             )
             _store_twiddled(z, buffers, to + q + 4 * done * p, done, roots, done * p)
 
 
 @subroutine
-def _pass5(source, start, offsets, window, buffers, to, left, done, roots):
+def _pass5(source, origin, start, offsets, window, buffers, to, left, done, roots):
     rest = left // 5
     m = done * rest
     for p in range(rest):
         for q in range(done):
-            i = q + done * p
+            i = start + q + done * p
             z = butterfly5(
-                _point(source, start, i, offsets, window),
-                _point(source, start, i + m, offsets, window),
-                _point(source, start, i + 2 * m, offsets, window),
-                _point(source, start, i + 3 * m, offsets, window),
-                _point(source, start, i + 4 * m, offsets, window),
+                _point(source, origin, i, offsets, window),
+                _point(source, origin, i + m, offsets, window),
+                _point(source, origin, i + 2 * m, offsets, window),
+                _point(source, origin, i + 3 * m, offsets, window),
+                _point(source, origin, i + 4 * m, offsets, window),
             )
             _store_twiddled(z, buffers, to + q + 5 * done * p, done, roots, done * p)
 
 
 @subroutine
-def _pass7(source, start, offsets, window, buffers, to, left, done, roots):
+def _pass7(source, origin, start, offsets, window, buffers, to, left, done, roots):
     rest = left // 7
     m = done * rest
     for p in range(rest):
         for q in range(done):
-            i = q + done * p
+            i = start + q + done * p
             z = butterfly7(
-                _point(source, start, i, offsets, window),
-                _point(source, start, i + m, offsets, window),
-                _point(source, start, i + 2 * m, offsets, window),
-                _point(source, start, i + 3 * m, offsets, window),
-                _point(source, start, i + 4 * m, offsets, window),
-                _point(source, start, i + 5 * m, offsets, window),
-                _point(source, start, i + 6 * m, offsets, window),
+                _point(source, origin, i, offsets, window),
+                _point(source, origin, i + m, offsets, window),
+                _point(source, origin, i + 2 * m, offsets, window),
+                _point(source, origin, i + 3 * m, offsets, window),
+                _point(source, origin, i + 4 * m, offsets, window),
+                _point(source, origin, i + 5 * m, offsets, window),
+                _point(source, origin, i + 6 * m, offsets, window),
             )
             _store_twiddled(z, buffers, to + q + 7 * done * p, done, roots, done * p)
 
@@ -250,7 +253,7 @@ def _last_pass(buffers, start, free, radix, done, roots, target, to, step, facto
             _store_result(z, target, to + step * q, far, factors, k + q, done)
     else:
         # Too rare for loops of its own, which would take seconds to compile: a copy does it.
-        _run_pass(buffers, start, None, None, buffers, free, radix, radix, done, roots)
+        _run_pass(buffers, 0, start, None, None, buffers, free, radix, radix, done, roots)
         for q in range(radix * done):
             z = load_complex(buffers, free + q)
             store_complex(target, to + step * q, multiply_twiddle(z, factors, k + q))
