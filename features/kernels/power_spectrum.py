@@ -27,7 +27,7 @@ import numpy as np
 from features.kernels.butterflies import multiply_twiddle
 from features.kernels.compiled import subroutine
 from features.kernels.simd import LANES, store
-from features.kernels.stockham import factorize, load_complex, small_transform
+from features.kernels.stockham import factorize, load_complex, plan_passes, small_transform
 
 # Shorter ones have columns too short for the four steps to pay.
 SHORTEST = 512
@@ -44,8 +44,8 @@ class Transform(NamedTuple):
         R and C.
     window : np.ndarray [shape=(n_fft,), dtype=float64]
         In the order of :func:`sample_order`.
-    row_radices, column_radices : np.ndarray [dtype=int64]
-        Radices of the small transforms of rows (of C points) and of columns (of R points).
+    row_passes, column_passes : np.ndarray [shape=(n_passes, 3), dtype=int64]
+        Passes of the small transforms of rows (of C points) and of columns (of R points).
     row_roots, column_roots : np.ndarray [shape=(2 * C,) and (2 * R,), dtype=float64]
         Roots of unity of the small transforms.
     twiddles : np.ndarray [shape=(n_fft,), dtype=float64]
@@ -57,8 +57,8 @@ class Transform(NamedTuple):
     rows: int
     columns: int
     window: np.ndarray
-    row_radices: np.ndarray
-    column_radices: np.ndarray
+    row_passes: np.ndarray
+    column_passes: np.ndarray
     row_roots: np.ndarray
     column_roots: np.ndarray
     twiddles: np.ndarray
@@ -88,8 +88,8 @@ def make_transform(window: np.ndarray) -> Transform:
     return Transform(
         rows, columns,
         window=window[sample_order(n_fft)],
-        row_radices=np.array(factorize(columns)),
-        column_radices=np.array(factorize(rows)),
+        row_passes=plan_passes(columns),
+        column_passes=plan_passes(rows),
         row_roots=_roots(c, columns),
         column_roots=_roots(r, rows),
         twiddles=_roots(np.outer(c, r).ravel(), rows * columns),
@@ -183,13 +183,13 @@ def power_spectra(samples, first, offsets, transform, scratch):
     scratch : Scratch
     """
     rows, columns = transform.rows, transform.columns
-    row_radices, column_radices = transform.row_radices, transform.column_radices
+    row_passes, column_passes = transform.row_passes, transform.column_passes
     row_roots, column_roots = transform.row_roots, transform.column_roots
     matrix, small, power = scratch.matrix, scratch.small, scratch.power
     stride = columns + 1
     for c in range(columns):
         small_transform(
-            samples, first, rows * c, offsets, transform.window, small, column_radices,
+            samples, first, rows * c, offsets, transform.window, small, column_passes,
             column_roots, matrix, c, stride, transform.twiddles, rows * c,
         )
     row = 2 * rows  # the offset of a transformed row, behind the two buffers
@@ -199,7 +199,7 @@ def power_spectra(samples, first, offsets, transform, scratch):
         source_row = r
         while True:
             small_transform(
-                matrix, 0, source_row * stride, None, None, small, row_radices, row_roots,
+                matrix, 0, source_row * stride, None, None, small, row_passes, row_roots,
                 small, mirror_row, 1, None, 0,
             )
             if source_row == mirror:

@@ -13,6 +13,8 @@ Stockham's passes: Cochran et al., What is the fast Fourier transform?, Proc. IE
 
 from __future__ import annotations
 
+import numpy as np
+
 from features.kernels.butterflies import (
     butterfly2,
     butterfly3,
@@ -47,6 +49,17 @@ def factorize(n: int) -> list[int]:
     return radices if len(radices) > 1 else []
 
 
+def plan_passes(n: int) -> np.ndarray:
+    """Plan the passes of a transform of `n` points. [shape=(n_passes, 3), dtype=int64]
+
+    A pass is its radix, the product of the radices from it on, and of those before it: the compiled
+    loops then have no division.
+    """
+    radices = factorize(n)
+    done = np.cumprod([1, *radices[:-1]])
+    return np.stack([radices, n // done, done], axis=1).astype(np.int64)
+
+
 @subroutine
 def load_complex(array, i):
     """Load the `i`-th complex vector."""
@@ -73,7 +86,7 @@ def _point(source, origin, i, offsets, window):
 
 @subroutine
 def small_transform(
-    source, origin, start, offsets, window, buffers, radices, roots, target, to, step, factors, k
+    source, origin, start, offsets, window, buffers, passes, roots, target, to, step, factors, k
 ):
     """Transform ``len(roots) // 2`` points.
 
@@ -91,8 +104,8 @@ def small_transform(
         Factor of each sample.
     buffers : np.ndarray [dtype=float64]
         At least ``2 * n`` complex vectors.
-    radices : np.ndarray [dtype=int64]
-        See :func:`factorize`.
+    passes : np.ndarray [shape=(n_passes, 3), dtype=int64]
+        See :func:`plan_passes`.
     roots : np.ndarray [shape=(2 * n,), dtype=float64]
         ``exp(-2j * pi * k / n)``, as pairs.
     target : np.ndarray [dtype=float64]
@@ -100,15 +113,15 @@ def small_transform(
     factors : np.ndarray [dtype=float64] or None
         each times its complex number of these from the `k`-th on, unless None.
     """
-    n = len(roots) // 2
-    radix, free, other = radices[0], 0, n
-    _run_pass(source, origin, start, offsets, window, buffers, free, radix, n, 1, roots)
-    left, done = n // radix, radix
-    for i in range(1, len(radices) - 1):
-        radix, free, other = radices[i], other, free
+    free, other = 0, len(roots) // 2
+    radix, left = passes[0, 0], passes[0, 1]
+    _run_pass(source, origin, start, offsets, window, buffers, free, radix, left, 1, roots)
+    for i in range(1, len(passes) - 1):
+        radix, left, done = passes[i, 0], passes[i, 1], passes[i, 2]
+        free, other = other, free
         _run_pass(buffers, 0, other, None, None, buffers, free, radix, left, done, roots)
-        left, done = left // radix, done * radix
-    _last_pass(buffers, free, other, left, done, roots, target, to, step, factors, k)
+    radix, done = passes[len(passes) - 1, 0], passes[len(passes) - 1, 2]
+    _last_pass(buffers, free, other, radix, done, roots, target, to, step, factors, k)
 
 
 @subroutine
@@ -118,7 +131,7 @@ def _run_pass(source, origin, start, offsets, window, buffers, to, radix, left, 
     Parameters
     ----------
     radix, left, done : int
-        Of this pass; product of the radices of this and all later passes; of all earlier ones.
+        See :func:`plan_passes`.
     """
     if radix == 4:
         _pass4(source, origin, start, offsets, window, buffers, to, left, done, roots)
