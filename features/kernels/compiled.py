@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.errors import NumbaError
 
 from features.kernels.simd import LANES
 
@@ -39,7 +40,7 @@ def subroutine(function: Callable[..., Any], *, inline: bool = True) -> Any:
         return numba.njit(error_model="numpy", forceinline=inline)(function)
 
 
-class compiled:  # noqa: N801  (a decorator)
+class compiled:
     """Compile a function on its first call; threads run it without the interpreter's lock.
 
     Parameters
@@ -68,9 +69,11 @@ class compiled:  # noqa: N801  (a decorator)
             return self.dispatcher(*args)
         try:
             return self.dispatcher(*args)
+        except NumbaError:
+            raise
         except Exception:
-            # Compiled loops raise nothing, so this is the compiler or its cache, which unpickles
-            # damaged files to any exception. A real error of the compiler is raised again below.
+            # Compiled loops raise nothing, so this is the cache: unpickling a damaged file may
+            # raise anything. Whatever else it is will be raised again below.
             if not self.dispatcher.signatures:  # loading failed, not saving: start a new cache
                 shutil.rmtree(_cache_path(), ignore_errors=True)
                 self.dispatcher = self._jit(_cache_folder())
@@ -88,8 +91,8 @@ class compiled:  # noqa: N801  (a decorator)
 @contextlib.contextmanager
 def _settings(folder: Path | None) -> Iterator[None]:
     """Set Numba's global settings for the time of a decoration, when it reads them."""
-    config: Any = numba.config  # type: ignore[attr-defined]
-    ours = {
+    config: Any = numba.config
+    ours: dict[str, Any] = {
         "CACHE_DIR": str(folder or ""),
         # In no other folder, where the digest of the sources would be missing.
         "CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator" if folder else "",
@@ -119,7 +122,7 @@ def _cache_folder() -> Path | None:
 
 @cache
 def _cache_path() -> Path:
-    config: Any = numba.config  # type: ignore[attr-defined]
+    config: Any = numba.config
     root = Path(config.CACHE_DIR) if config.CACHE_DIR else _user_cache()
     return root.absolute() / "audio-tagging-pipeline" / f"kernels-{_digest()}"
 

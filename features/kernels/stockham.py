@@ -116,12 +116,20 @@ def small_transform(
     free, other = 0, len(roots) // 2
     radix, left = passes[0, 0], passes[0, 1]
     _run_pass(source, origin, start, offsets, window, buffers, free, radix, left, 1, roots)
-    for i in range(1, len(passes) - 1):
+    last = len(passes) - 1
+    direct = passes[last, 0] == 4 or passes[last, 0] == 8
+    for i in range(1, last if direct else last + 1):
         radix, left, done = passes[i, 0], passes[i, 1], passes[i, 2]
         free, other = other, free
         _run_pass(buffers, 0, other, None, None, buffers, free, radix, left, done, roots)
-    radix, done = passes[len(passes) - 1, 0], passes[len(passes) - 1, 2]
-    _last_pass(buffers, free, other, radix, done, roots, target, to, step, factors, k)
+    if direct:
+        radix, done = passes[last, 0], passes[last, 2]
+        _last_pass(buffers, free, radix, done, target, to, step, factors, k)
+    else:
+        # Last passes of 2, 3, 5 or 7 are too rare for loops of their own: a copy does it.
+        for q in range(len(roots) // 2):
+            z = load_complex(buffers, free + q)
+            store_complex(target, to + step * q, multiply_twiddle(z, factors, k + q))
 
 
 @subroutine
@@ -243,8 +251,8 @@ def _store_twiddled(z, buffers, to, step, roots, k):
 
 
 @subroutine
-def _last_pass(buffers, start, free, radix, done, roots, target, to, step, factors, k):
-    """Run the last pass, into the target."""
+def _last_pass(buffers, start, radix, done, target, to, step, factors, k):
+    """Run a last pass of radix 4 or 8, into the target."""
     far = step * done
     if radix == 8:
         for q in range(done):
@@ -256,7 +264,7 @@ def _last_pass(buffers, start, free, radix, done, roots, target, to, step, facto
                 load_complex(buffers, a + 6 * done), load_complex(buffers, a + 7 * done),
             )
             _store_result(z, target, to + step * q, far, factors, k + q, done)
-    elif radix == 4:
+    else:
         for q in range(done):
             a = start + q
             z = butterfly4(
@@ -264,12 +272,6 @@ def _last_pass(buffers, start, free, radix, done, roots, target, to, step, facto
                 load_complex(buffers, a + 2 * done), load_complex(buffers, a + 3 * done),
             )
             _store_result(z, target, to + step * q, far, factors, k + q, done)
-    else:
-        # Too rare for loops of its own, which would take seconds to compile: a copy does it.
-        _run_pass(buffers, 0, start, None, None, buffers, free, radix, radix, done, roots)
-        for q in range(radix * done):
-            z = load_complex(buffers, free + q)
-            store_complex(target, to + step * q, multiply_twiddle(z, factors, k + q))
 
 
 @subroutine
