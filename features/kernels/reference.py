@@ -8,7 +8,7 @@ import numpy as np
 AMIN = 1e-10
 
 # Frames per block: enough to hide Python's share, few enough for the second-level cache.
-_BLOCK = 64
+_BLOCK = 32
 
 
 class ReferenceMelPower:
