@@ -1,84 +1,146 @@
-"""Loops compiled for the processor at hand, by Numba, which librosa brings along.
+"""Compile loops with Numba, which librosa depends on, and cache the machine code.
 
-What the compiler makes is kept beside the sources, or in the user's cache folder where they cannot
-be written (``NUMBA_CACHE_DIR`` names another), so only the first run after an installation waits
-for it. Numba by itself would notice an edit in the file that a function stands in and not in those
-it calls, and would end with an error over a cache that is damaged or has no room. Here a compiled
-loop is used only with the very sources of this package that it was made from, and a cache that
-cannot be used costs the time to compile, no more.
+The cache is Numba's own (``cache=True``), in the user's cache folder or in ``NUMBA_CACHE_DIR`` if
+that is set, under a digest of this package's sources and the number of lanes: Numba itself would
+notice a change of the file that a function is in, but not of the functions that it calls. A cache
+that is damaged, full or not writable costs compile time, never an error.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import pickle
-from collections.abc import Callable
-from contextlib import suppress
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
-from numba.core import config
-from numba.core.caching import FunctionCache
+from numba.core.errors import NumbaError
 
 from features.kernels.simd import LANES
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-# What unpickling makes of a file that was cut short or overwritten.
-_DAMAGE = (
-    AttributeError, EOFError, ImportError, IndexError, KeyError, MemoryError, OSError, TypeError,
-    ValueError, pickle.UnpicklingError,
-)
+def subroutine(function: Callable[..., Any], *, inline: bool = True) -> Any:
+    """Compile a function that only compiled code calls.
+
+    Parameters
+    ----------
+    function : callable
+        Takes arrays, numbers and tuples of them only.
+    inline : bool
+        Whether it becomes part of its callers, whatever its size. Without that, the compiler
+        passes the points of large butterflies in memory, which halves the speed.
+    """
+    with _settings(None):
+        return numba.njit(error_model="numpy", forceinline=inline)(function)
 
 
-def compiled(function: F, *, fastmath: bool | set[str] = False) -> F:
+class compiled:
     """Compile a function on its first call; threads run it without the interpreter's lock.
 
     Parameters
     ----------
     function : callable
-        Over arrays and numbers alone.
+        Takes arrays, numbers and tuples of them only.
     fastmath : bool or set of str
-        The liberties that LLVM may take with floating point, by its names for them.
+        Which of LLVM's fast-math flags to set.
+
+    Attributes
+    ----------
+    dispatcher : numba.core.dispatcher.Dispatcher
+        The compiled function itself.
     """
-    jit: Any = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)
-    # NUMBA_DISABLE_JIT is for debugging, and vectors of the processor exist in compiled code alone.
-    disabled, config.DISABLE_JIT = config.DISABLE_JIT, 0  # type: ignore[attr-defined]
-    try:
-        dispatcher = jit(function)
-    finally:
-        config.DISABLE_JIT = disabled  # type: ignore[attr-defined]
-    # A RuntimeError says that no folder can be written: each process compiles for itself then.
-    with suppress(RuntimeError):
-        dispatcher._cache = _Cache(function)
-    return dispatcher
 
+    def __init__(
+        self, function: Callable[..., Any], *, fastmath: bool | set[str] = False
+    ) -> None:
+        self.__doc__ = function.__doc__
+        self._function, self._fastmath = function, fastmath
+        self.dispatcher = self._jit(_cache_folder())
 
-class _Cache(FunctionCache):
-    """Numba's cache of a function, for these sources and lanes alone, and never in the way."""
-
-    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), _sources(), LANES)
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
+    def __call__(self, *args: Any) -> Any:
+        """Call the compiled function."""
+        if self.dispatcher.signatures:
+            return self.dispatcher(*args)
         try:
-            return super().load_overload(sig, target_context)
-        except _DAMAGE:
-            with suppress(OSError):
-                self.flush()
-            return None
+            return self.dispatcher(*args)
+        except NumbaError:
+            raise
+        except Exception:
+            # Compiled loops raise nothing, so this is the cache: unpickling a damaged file may
+            # raise anything. Whatever else it is will be raised again below.
+            if not self.dispatcher.signatures:  # loading failed, not saving: start a new cache
+                shutil.rmtree(_cache_path(), ignore_errors=True)
+                self.dispatcher = self._jit(_cache_folder())
+        with contextlib.suppress(OSError):  # nor can the new cache be written
+            return self.dispatcher(*args)
+        return self.dispatcher(*args)
 
-    def save_overload(self, sig: Any, data: Any) -> None:
-        with suppress(*_DAMAGE):
-            super().save_overload(sig, data)
+    def _jit(self, folder: Path | None) -> Any:
+        with _settings(folder):
+            return numba.njit(
+                nogil=True, error_model="numpy", fastmath=self._fastmath, cache=folder is not None
+            )(self._function)
+
+
+@contextlib.contextmanager
+def _settings(folder: Path | None) -> Iterator[None]:
+    """Set Numba's global settings for the time of a decoration, when it reads them."""
+    config: Any = numba.config
+    ours: dict[str, Any] = {
+        "CACHE_DIR": str(folder or ""),
+        # In no other folder, where the digest of the sources would be missing.
+        "CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator" if folder else "",
+        # NUMBA_DISABLE_JIT is for debugging, but vectors exist in compiled code only.
+        "DISABLE_JIT": 0,
+    }
+    before = {name: getattr(config, name, None) for name in ours}
+    try:
+        for name, value in ours.items():
+            setattr(config, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(config, name, value)
+
+
+def _cache_folder() -> Path | None:
+    """Create the cache folder; None if it cannot be written, so that each process compiles."""
+    path = _cache_path()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError:
+        return None
+    return path
 
 
 @cache
-def _sources() -> str:
-    """A digest of all modules that compiled loops are made of."""
-    digest = hashlib.sha256()
+def _cache_path() -> Path:
+    config: Any = numba.config
+    root = Path(config.CACHE_DIR) if config.CACHE_DIR else _user_cache()
+    return root.absolute() / "audio-tagging-pipeline" / f"kernels-{_digest()}"
+
+
+def _user_cache() -> Path:
+    """Find the platform's folder for a user's caches."""
+    if sys.platform == "win32":
+        default = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        default = Path.home() / "Library" / "Caches"
+    else:
+        default = Path.home() / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or default)
+
+
+def _digest() -> str:
+    """Compute a digest of the number of lanes and of all sources of compiled loops."""
+    digest = hashlib.sha256(str(LANES).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]

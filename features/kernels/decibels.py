@@ -1,4 +1,4 @@
-"""Decibels of power, by a loop that the compiler turns into vector instructions."""
+"""Decibels of power, by a loop that the compiler vectorizes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from features.kernels.compiled import compiled
 from features.kernels.reference import AMIN
 from features.kernels.simd import bits_of, float_of
 
-# 10 log10(x) = 20 / ln(10) * artanh(z) with z = (x - 1) / (x + 1), of which five terms of the
-# series are enough between sqrt(1/2) and sqrt(2): |z| < 0.172, and the sixth is below 4e-9 dB.
+# 10 log10(x) = 20 / ln(10) * artanh(z) with z = (x - 1) / (x + 1). Five terms of its series suffice
+# between sqrt(1/2) and sqrt(2): |z| < 0.172, and the sixth is below 4e-9 dB.
 _SERIES = tuple(np.float32(20 / np.log(10) / k) for k in (1, 3, 5, 7, 9))
-_DB_AN_OCTAVE = np.float32(10 * np.log10(2))
+_DB_PER_OCTAVE = np.float32(10 * np.log10(2))
 _SQRT_HALF = np.int32(0x3F3504F3)  # the bits of sqrt(1/2) as a float32
 _MANTISSA = np.int32(23)
 _ONE, _FLOOR = np.float32(1), np.float32(AMIN)
 
 
 def to_db(power: np.ndarray) -> np.ndarray:
-    """``10 log10(max(power, 1e-10))`` in place.
+    """Compute ``10 log10(max(power, 1e-10))`` in place.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def to_db(power: np.ndarray) -> np.ndarray:
 
 @partial(compiled, fastmath={"contract"})
 def _to_db(power):  # type: ignore[no-untyped-def]
-    """In place. A call of log for each value would stay a call for each value."""
+    """Work in place. A call of log per value would not be vectorized."""
     c1, c3, c5, c7, c9 = _SERIES
     for i in range(len(power)):
         p = power[i]
@@ -49,4 +49,4 @@ def _to_db(power):  # type: ignore[no-untyped-def]
         z = (x - _ONE) / (x + _ONE)
         z2 = z * z
         within = z * (c1 + z2 * (c3 + z2 * (c5 + z2 * (c7 + z2 * c9))))
-        power[i] = within + np.float32(octave) * _DB_AN_OCTAVE
+        power[i] = within + np.float32(octave) * _DB_PER_OCTAVE

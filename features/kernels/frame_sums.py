@@ -1,4 +1,4 @@
-"""Sums over frames, by compiled loops."""
+"""Sums and moments over frames, by compiled loops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from features.kernels.compiled import compiled
 
 @compiled
 def sums_of_int16(x):  # type: ignore[no-untyped-def]
-    """Sum and sum of squares, as whole numbers."""
+    """Compute sum and sum of squares as integers."""
     total, squares = np.int64(0), np.int64(0)
     for i in range(len(x)):
         value = np.int32(x[i])

@@ -1,9 +1,9 @@
 """Mel power of the frames of a signal, with no array of frames or spectra in between.
 
-Frames overlap, so the samples are laid out first as a matrix of one hop a column: then the same
-sample of neighbouring frames stands side by side, as :mod:`features.kernels.power_spectrum` wants
-its lanes, and each sample is moved once, however many frames see it. FFT lengths other than powers
-of two go through SciPy, a few frames at a time.
+Frames overlap, so the samples are first laid out as a matrix with one hop per column: the same
+sample of neighbouring frames is then contiguous, as :mod:`features.kernels.power_spectrum` reads
+its lanes, and each sample is moved once, however many frames contain it.
+:mod:`features.kernels.reference` is the same in NumPy and SciPy, for FFTs of any length.
 """
 
 # mypy: allow-untyped-defs
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.kernels.compiled import compiled
+from features.kernels.compiled import compiled, subroutine
 from features.kernels.power_spectrum import (
     Transform,
     make_scratch,
@@ -24,18 +24,19 @@ from features.kernels.power_spectrum import (
 )
 from features.kernels.simd import LANES, load, store, transpose4
 
-# Of samples in the matrix, and of frames handed to SciPy: they stay in the nearest caches.
+# Bytes of samples in the matrix: they stay in the first-level cache.
 _CACHED_BYTES = 32 << 10
 
 
 class Bands(NamedTuple):
-    """Triangular filters, seen from the bins: each lies on the rising side of one band and on the
-    falling side of the one below.
+    """Triangular filters without their zeros, bin by bin.
+
+    Each bin is on the rising side of one band and on the falling side of the band below.
 
     Attributes
     ----------
     first : np.ndarray [shape=(n_mels + 1,), dtype=int64]
-        The first bin that rises in each band; those of the last band end with the last of these.
+        First bin on the rising side of each band, and one past the last band's last bin.
     rising, falling : np.ndarray [shape=(first[-1] - first[0],), dtype=float64]
         The weight of each bin, from ``first[0]`` on, in its band and in the one below.
     """
@@ -46,7 +47,7 @@ class Bands(NamedTuple):
 
 
 def make_bands(filters: np.ndarray) -> Bands:
-    """Mel filters without their zeros.
+    """Take the zeros out of mel filters.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def make_bands(filters: np.ndarray) -> Bands:
 
 
 class Plan(NamedTuple):
-    """All that is known of mel power before there are samples.
+    """Constants of mel power frames, shared by all clips.
 
     Attributes
     ----------
@@ -73,8 +74,8 @@ class Plan(NamedTuple):
         Frames whose samples are in the matrix together; a multiple of the lanes.
     stride : int
         Float32 values between two of the matrix's rows.
-    places : np.ndarray [shape=(n_fft,), dtype=int32]
-        Where each sample of a frame is in the matrix, seen from its first.
+    offsets : np.ndarray [shape=(n_fft,), dtype=int32]
+        Offset of each sample of a frame in the matrix, from the frame's first sample.
     transform : Transform
     bands : Bands
     """
@@ -83,13 +84,13 @@ class Plan(NamedTuple):
     hop_length: int
     group: int
     stride: int
-    places: np.ndarray
+    offsets: np.ndarray
     transform: Transform
     bands: Bands
 
 
 def make_plan(window: np.ndarray, hop_length: int, filters: np.ndarray) -> Plan:
-    """A plan for frames of a length that :func:`features.kernels.power_spectrum.fits`.
+    """Compute the constants for frames of a length that the kernel supports.
 
     Parameters
     ----------
@@ -106,30 +107,30 @@ def make_plan(window: np.ndarray, hop_length: int, filters: np.ndarray) -> Plan:
     order = sample_order(n_fft)
     return Plan(
         n_fft, hop_length, group, stride,
-        places=(order % hop_length * stride + order // hop_length).astype(np.int32),
+        offsets=(order % hop_length * stride + order // hop_length).astype(np.int32),
         transform=make_transform(window),
         bands=make_bands(filters),
     )
 
 
 class SimdMelPower:
-    """Mel power by compiled loops, several frames at once. Not to be shared between threads."""
+    """Compute mel power by compiled loops, several frames at once. Not thread-safe."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._scratch = make_scratch(plan.transform)
-        # Zeros: what no frame needs is computed with, too, and should be ordinary numbers.
+        # Zeros, because lanes without a frame are computed too and should hold ordinary numbers.
         self._matrix = np.zeros(plan.hop_length * plan.stride + LANES, np.float32)
         self._n_mels = len(plan.bands.first) - 1
         self._sums = np.empty(self._n_mels * LANES, np.float32)
 
     def __call__(self, samples: np.ndarray, start: int, n_frames: int) -> np.ndarray:
-        """The power of frames, the first of which begins at ``samples[start]``.
+        """Compute the mel power of frames, the first of which begins at ``samples[start]``.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), dtype=float32]
-            Contiguous. There are zeros before and after them.
+            Samples before and after them count as zeros.
         start : int
             May be negative.
         n_frames : int
@@ -146,53 +147,27 @@ class SimdMelPower:
         return power
 
 
-class ReferenceMelPower:
-    """The same for FFTs of any length, by SciPy, in float64 too."""
-
-    def __init__(self, window: np.ndarray, hop_length: int, filters: np.ndarray) -> None:
-        self._window, self._hop, self._filters = window, hop_length, filters
-        self._step = max(1, _CACHED_BYTES // (8 * len(window)))
-        # On first use: it takes a fifth of a second, and the usual lengths do without.
-        import scipy.fft
-
-        self._rfft = scipy.fft.rfft
-
-    def __call__(self, samples: np.ndarray, start: int, n_frames: int) -> np.ndarray:
-        """As :meth:`SimdMelPower.__call__`."""
-        power = np.empty((n_frames, len(self._filters)), np.float32)
-        end = start + (n_frames - 1) * self._hop + len(self._window)
-        samples = np.pad(samples[max(0, start):end], (max(0, -start), max(0, end - len(samples))))
-        frames = np.lib.stride_tricks.sliding_window_view(samples, len(self._window))
-        for first in range(0, n_frames, self._step):
-            last = min(first + self._step, n_frames)
-            block = frames[first * self._hop:(last - 1) * self._hop + 1:self._hop]
-            spectra = self._rfft(block * self._window, axis=1)
-            powers = spectra.real ** 2 + spectra.imag ** 2
-            power[first:last] = powers @ self._filters.T
-        return power
-
-
 @compiled
 def _mel_power(samples, start, plan, matrix, scratch, sums, power):
     """Fill ``power [shape=(n_frames, n_mels)]``."""
     n_frames = power.shape[0]
     hop, group, stride = plan.hop_length, plan.group, plan.stride
-    places, transform, bands = plan.places, plan.transform, plan.bands
+    offsets, transform, bands = plan.offsets, plan.transform, plan.bands
     hops = -(-plan.n_fft // hop)
     for t in range(0, n_frames, group):
         n = min(group, n_frames - t)
         _lay_out(samples, start + t * hop, hop, n + hops - 1, matrix, stride)
         for lane in range(0, n, LANES):
-            power_spectra(matrix, lane, places, transform, scratch)
+            power_spectra(matrix, lane, offsets, transform, scratch)
             _sum_bands(scratch.power, bands.first, bands.rising, bands.falling, sums)
             for f in range(min(LANES, n - lane)):
                 for b in range(power.shape[1]):
                     power[t + lane + f, b] = sums[b * LANES + f]
 
 
-@compiled
+@subroutine
 def _lay_out(samples, start, hop, n_columns, matrix, stride):
-    """A hop a column: ``matrix[i * stride + j] = samples[start + j * hop + i]``."""
+    """Lay out one hop per column: ``matrix[i * stride + j] = samples[start + j * hop + i]``."""
     j = 0
     while j < n_columns:
         at = start + j * hop
@@ -210,9 +185,12 @@ def _lay_out(samples, start, hop, n_columns, matrix, stride):
             j += 1
 
 
-@compiled
+@subroutine
 def _sum_bands(power, first, rising, falling, sums):
-    """The bands of each lane, out of its bins. Two sums of each kind, for one waits for itself."""
+    """Sum the bins of each lane to bands.
+
+    Two accumulators of each kind hide the latency of the addition.
+    """
     zero = load(power, 0) * 0.0
     up, start = zero, first[0]
     for b in range(len(first) - 1):

@@ -1,9 +1,9 @@
 """Vectors of float64 for compiled loops: as many lanes as a register of this processor has.
 
-A vectorising compiler has to prove that arrays do not overlap before it may touch a loop over a
-transform's passes. Here the vectors are spelled out: each operation is one instruction for all
-lanes, and a lane's numbers do not depend on what the others hold. These are Numba's extension
-points (``numba.extending``) over LLVM's vector types.
+A compiler vectorizes a loop only if it can prove that its arrays do not overlap, and it cannot
+for the passes of a transform. Here the vectors are explicit: each operation is one instruction for
+all lanes, and a lane's numbers do not depend on the other lanes. The module uses Numba's extension
+points (``numba.extending``) and LLVM's vector types, so setup.cfg bounds numba and llvmlite.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from numba.extending import intrinsic, models, overload, register_model
 
 
 def _lanes() -> int:
-    """How many float64 fit into a register: 8 with AVX-512, 4 with AVX, 2 elsewhere."""
+    """Count the float64 in a register: 8 with AVX-512, 4 with AVX, 2 elsewhere."""
     try:
         has = llvmlite.binding.get_host_cpu_features()
-    except RuntimeError:  # LLVM does not know
+    except RuntimeError:  # LLVM does not know this processor
         return 2
     return 8 if has.get("avx512f") else 4 if has.get("avx") else 2
 
@@ -33,8 +33,8 @@ _FLOAT64 = ir.VectorType(ir.DoubleType(), LANES)
 _FLOAT32 = ir.VectorType(ir.FloatType(), LANES)
 _FOUR = ir.VectorType(ir.FloatType(), 4)
 
-# A product and a sum may become one fused instruction; nothing else is rearranged.
-_LIBERTIES = ("contract",)
+# A product and a sum may become one fused instruction; no other reordering is allowed.
+_FAST_MATH = ("contract",)
 
 
 class Vector(types.Type):
@@ -60,7 +60,7 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, to: 
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """``array[index:index + LANES]`` as a vector; float32 is widened. Nothing checks the bounds."""
+    """Load ``array[index:index + LANES]``; float32 is widened. Bounds are not checked."""
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         kind = signature.args[0]
         wide = kind.dtype == types.float64
@@ -74,7 +74,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """``array[index:index + LANES] = value``; for float32 it is rounded. No bounds are checked."""
+    """Set ``array[index:index + LANES] = value``, rounded for float32. Bounds are not checked."""
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         kind, (array_, index_, value_) = signature.args[0], given
         wide = kind.dtype == types.float64
@@ -90,14 +90,14 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 def transpose4(
     typing: Any, source: Any, start: Any, step: Any, target: Any, to: Any, stride: Any
 ) -> Any:
-    """Four runs of four float32, `step` apart in `source`, as columns `stride` apart in `target`.
+    """Transpose four runs of four float32, `step` apart, to columns `stride` apart.
 
     ``target[to + i * stride + j] = source[start + j * step + i]`` for i and j below 4.
     """
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         source_, start_, step_, target_, to_, stride_ = given
 
-        def places(kind: Any, array: Any, first: Any, distance: Any) -> list[Any]:
+        def pointers(kind: Any, array: Any, first: Any, distance: Any) -> list[Any]:
             found = []
             for _ in range(4):
                 found.append(_pointer(context, builder, kind, array, first, _FOUR))
@@ -108,7 +108,7 @@ def transpose4(
             chosen = ir.Constant(ir.VectorType(ir.IntType(32), 4), list(lanes))
             return builder.shuffle_vector(a, b, chosen)
 
-        runs = places(signature.args[0], source_, start_, step_)
+        runs = pointers(signature.args[0], source_, start_, step_)
         a, b, c, d = (builder.load(run, align=4) for run in runs)
         ab, cd = pick(a, b, 0, 4, 1, 5), pick(c, d, 0, 4, 1, 5)
         rest_ab, rest_cd = pick(a, b, 2, 6, 3, 7), pick(c, d, 2, 6, 3, 7)
@@ -117,7 +117,7 @@ def transpose4(
             pick(rest_ab, rest_cd, 0, 1, 4, 5), pick(rest_ab, rest_cd, 2, 3, 6, 7),
         )
         for column, at in zip(
-            columns, places(signature.args[3], target_, to_, stride_), strict=True
+            columns, pointers(signature.args[3], target_, to_, stride_), strict=True
         ):
             builder.store(column, at, align=4)
         return context.get_dummy_value()
@@ -128,7 +128,7 @@ def transpose4(
 
 @intrinsic
 def bits_of(typing: Any, number: Any) -> Any:
-    """The bits of a float32, as an int32."""
+    """Reinterpret a float32 as an int32."""
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         return builder.bitcast(given[0], ir.IntType(32))
 
@@ -137,7 +137,7 @@ def bits_of(typing: Any, number: Any) -> Any:
 
 @intrinsic
 def float_of(typing: Any, bits: Any) -> Any:
-    """The float32 that has these bits."""
+    """Reinterpret an int32 as a float32."""
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         return builder.bitcast(given[0], ir.FloatType())
 
@@ -145,7 +145,7 @@ def float_of(typing: Any, bits: Any) -> Any:
 
 
 def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
-    """Let ``operation(a, b)`` work where `a` or `b` is a vector, the other one perhaps a number."""
+    """Define ``operation(a, b)`` for two vectors, or a vector and a number."""
     @intrinsic
     def combine(typing: Any, a: Any, b: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
@@ -153,7 +153,7 @@ def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
                 value if kind is vector else _broadcast(builder, value)
                 for value, kind in zip(given, signature.args, strict=True)
             ]
-            return getattr(builder, instruction)(*sides, flags=_LIBERTIES)
+            return getattr(builder, instruction)(*sides, flags=_FAST_MATH)
 
         kinds = (kind if kind is vector else types.float64 for kind in (a, b))
         return vector(*kinds), generate
@@ -166,7 +166,7 @@ def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
 
 
 def _broadcast(builder: Any, number: Any) -> Any:
-    """A number in every lane."""
+    """Put a number into every lane."""
     undefined, lane = ir.Constant(_FLOAT64, ir.Undefined), ir.IntType(32)
     first = builder.insert_element(undefined, number, ir.Constant(lane, 0))
     zeros = ir.Constant(ir.VectorType(lane, LANES), [0] * LANES)

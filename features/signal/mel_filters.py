@@ -1,7 +1,7 @@
-"""The mel scale and its filters, after Slaney's Auditory Toolbox (1998), as librosa has them.
+"""Slaney's mel scale and its filters (Auditory Toolbox, 1998), bit for bit librosa's.
 
-They stand here because importing librosa takes a second and computing its filters happens in every
-call there; a test holds this module equal to ``librosa.filters.mel``, bit for bit.
+They are not imported from librosa because that takes a second, and librosa computes the filters in
+every call. A test compares this module with ``librosa.filters.mel``.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ _LOG_STEP = np.log(6.4) / 27.0
 
 
 def hz_to_mel(hz: float) -> float:
-    """Slaney's mel of a frequency (in Hz)."""
+    """Convert a frequency (in Hz) to Slaney's mel."""
     if hz >= _BREAK_HZ:
         return float(_BREAK_MEL + np.log(hz / _BREAK_HZ) / _LOG_STEP)
     return hz / _HZ_PER_MEL
 
 
 def mel_to_hz(mels: np.ndarray) -> np.ndarray:
-    """Frequencies (in Hz) of Slaney's mels."""
+    """Convert Slaney's mels to frequencies (in Hz)."""
     above = _BREAK_HZ * np.exp(_LOG_STEP * (mels - _BREAK_MEL))
     return np.where(mels >= _BREAK_MEL, above, _HZ_PER_MEL * mels)
 
 
 @lru_cache(maxsize=8)
 def mel_filters(sr: int, n_fft: int, n_mels: int, fmin: float, fmax: float) -> np.ndarray:
-    """Triangular filters of constant area, evenly spaced in mel.
+    """Compute triangular filters of constant area, evenly spaced in mel.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ def mel_filters(sr: int, n_fft: int, n_mels: int, fmin: float, fmax: float) -> n
     Returns
     -------
     filters : np.ndarray [shape=(n_mels, 1 + n_fft // 2), dtype=float32]
-        Read-only, for it is shared.
+        Read-only, because it is cached and shared.
 
     Raises
     ------
     ValueError
-        If a band is so narrow that no FFT bin falls into it: it would read silence for ever.
+        If a band is so narrow that no FFT bin falls into it: it would always be silent.
     """
     edges = mel_to_hz(np.linspace(hz_to_mel(fmin), hz_to_mel(fmax), n_mels + 2))
     widths = np.diff(edges)

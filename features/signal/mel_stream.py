@@ -1,4 +1,4 @@
-"""Mel power of one clip, by whichever way is the fastest for its FFT length."""
+"""Mel power of one clip, by the compiled kernel if it serves the FFT length, else by SciPy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from features.kernels.mel_power import Plan, ReferenceMelPower, SimdMelPower, make_plan
+from features.kernels.mel_power import Plan, SimdMelPower, make_plan
 from features.kernels.power_spectrum import is_supported
+from features.kernels.reference import ReferenceMelPower
 from features.signal.mel_filters import mel_filters
 from features.signal.melspectrogram import Mel, hann_window
 
@@ -22,9 +23,10 @@ def _filters(mel: Mel) -> np.ndarray:
 
 
 class MelStream:
-    """Mel power of one clip whose samples come in pieces.
+    """Compute mel power of one clip whose samples come in pieces.
 
-    Push every piece, the last one with ``last=True``. How the samples were cut changes nothing.
+    Push every piece, the last one with ``last=True``. The result does not depend on how the
+    samples were cut.
     """
 
     def __init__(self, mel: Mel) -> None:
@@ -35,11 +37,11 @@ class MelStream:
         else:
             self._power = ReferenceMelPower(hann_window(mel.n_fft), mel.hop_length, _filters(mel))
         self._pending = np.zeros(0, np.float32)
-        # Where the next frame begins, seen from what is pending: before it, for half a frame.
+        # Start of the next frame relative to the pending samples; negative in the first half frame.
         self._start = -(mel.n_fft // 2)
 
     def push(self, y: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """The mel power of the frames that are complete now.
+        """Compute the mel power of the frames that are complete now.
 
         Parameters
         ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba import config
+from numba.core.errors import TypingError
 
 from features.kernels.compiled import compiled
 from features.kernels.decibels import to_db
@@ -27,17 +30,56 @@ def test_a_function_keeps_its_meaning():
     assert partial(compiled, fastmath={"contract"})(twice)(1.5) == 3.0
 
 
-def test_where_nothing_can_be_kept_it_compiles_all_the_same(monkeypatch):
-    def homeless(function):
-        raise RuntimeError("cannot cache function 'twice': no locator available")
+def test_an_error_of_the_compiler_is_not_hidden():
+    def wrong(x):
+        return x.missing
 
-    monkeypatch.setattr("features.kernels.compiled._Cache", homeless)
-    assert compiled(twice)(21) == 42
+    with pytest.raises(TypingError, match="missing"):
+        compiled(wrong)(3)
+    with pytest.raises(TypeError, match="too many arguments"):
+        compiled(twice)(3, 4)
+
+
+def test_without_a_writable_folder_it_compiles_all_the_same(tmp_path):
+    (tmp_path / "file").touch()
+    for _ in range(2):
+        assert run(NUMBA_CACHE_DIR=tmp_path / "file") == "[20. 20. 20.] 0"
+    # Not beside the sources either, where no digest of them is part of the key.
+    assert not list((ROOT / "features/kernels").rglob("*.nbi"))
+
+
+def test_the_settings_of_other_functions_stay_as_they_were(tmp_path):
+    before = {"CACHE_DIR": config.CACHE_DIR, "DISABLE_JIT": config.DISABLE_JIT}
+    compiled(twice)
+    assert before == {"CACHE_DIR": config.CACHE_DIR, "DISABLE_JIT": config.DISABLE_JIT}
+    code = (
+        "import features.kernels.mel_power, numba\n"
+        "print(numba.config.CACHE_DIR, numba.config.CACHE_LOCATOR_CLASSES)"
+    )
+    assert run(code, NUMBA_CACHE_DIR=tmp_path, NUMBA_CACHE_LOCATOR_CLASSES="InTreeCacheLocator") \
+        == f"{tmp_path} InTreeCacheLocator"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has a folder of its own")
+def test_the_cache_is_in_the_users_cache_folder(tmp_path):
+    run(NUMBA_CACHE_DIR="", XDG_CACHE_HOME=tmp_path)
+    (index,) = tmp_path.rglob("*.nbi")
+    assert index.relative_to(tmp_path).parts[0] == "audio-tagging-pipeline"
+    assert run(NUMBA_CACHE_DIR="", XDG_CACHE_HOME=tmp_path) == "[20. 20. 20.] 1"
 
 
 CODE = (
     "import numpy as np; from features.kernels.decibels import _to_db, to_db\n"
-    "print(to_db(np.full(3, 100, np.float32)), sum(_to_db.stats.cache_hits.values()))"
+    "print(to_db(np.full(3, 100, np.float32)), sum(_to_db.dispatcher.stats.cache_hits.values()))"
+)
+
+
+FULL_DISK = (
+    "import io\n"
+    "from numba.core import caching\n"
+    "def full(path, mode='r', *rest, **named):\n"
+    "    return io.open('/dev/full' if 'w' in mode else path, mode, *rest, **named)\n"
+    "caching.open = full\n"
 )
 
 
@@ -59,7 +101,7 @@ def test_another_process_finds_what_was_compiled(tmp_path):
 
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_what_was_cut_short_is_compiled_anew(tmp_path, ending, share):
+def test_a_truncated_cache_is_compiled_again(tmp_path, ending, share):
     run(NUMBA_CACHE_DIR=tmp_path)
     for path in tmp_path.rglob(f"*.{ending}"):
         data = path.read_bytes()
@@ -68,17 +110,28 @@ def test_what_was_cut_short_is_compiled_anew(tmp_path, ending, share):
     assert run(NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 1"
 
 
+def test_overwritten_files_are_compiled_again(tmp_path):
+    """Bytes that unpickle to something else, or to any exception."""
+    run(NUMBA_CACHE_DIR=tmp_path)
+    for data in (pickle.dumps("0.0"), pickle.dumps(7), b"c__main__\nmissing\n."):
+        for path in tmp_path.rglob("*.nb[ic]"):
+            path.write_bytes(data)
+        assert run(NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 0"
+    assert run(NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 1"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_under_the_cache_is_no_trouble(tmp_path):
-    code = (
-        "import builtins, io, os\n"
-        "from numba.core import caching\n"
-        "def full(path, mode='r', *rest, **named):\n"
-        "    return io.open('/dev/full' if 'w' in mode else path, mode, *rest, **named)\n"
-        "caching.open = full\n"
-    )
+def test_a_damaged_cache_on_a_full_disk_is_no_trouble(tmp_path):
+    run(NUMBA_CACHE_DIR=tmp_path)
+    for path in tmp_path.rglob("*.nbi"):
+        path.write_bytes(b"")
+    assert run(FULL_DISK + CODE, NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 0"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_costs_the_cache_only(tmp_path):
     for _ in range(2):
-        assert run(code + CODE, NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 0"
+        assert run(FULL_DISK + CODE, NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 0"
 
 
 def test_an_edit_anywhere_in_the_package_is_seen(tmp_path):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import librosa
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.kernels.mel_power import ReferenceMelPower, SimdMelPower, make_bands, make_plan
+from features.kernels.mel_power import SimdMelPower, make_bands, make_plan
+from features.kernels.reference import ReferenceMelPower
 from features.logmel import LogMel
 from features.signal.mel_filters import mel_filters
 from features.signal.melspectrogram import hann_window
@@ -25,7 +27,7 @@ def expected_power(samples, start, n_frames, window, hop, filters):
 
 
 @st.composite
-def cases(draw, lengths=(512, 1024, 2048)):
+def cases(draw, lengths=(512, 1024, 2048, 560, 1000, 1280, 1764, 1920, 2560)):
     n_fft = draw(lengths if isinstance(lengths, st.SearchStrategy) else st.sampled_from(lengths))
     hop = draw(st.integers(1, n_fft) | st.sampled_from((1, n_fft // 4, n_fft // 2, n_fft)))
     n = draw(st.integers(0, 9000))
@@ -99,7 +101,7 @@ def test_samples_may_lie_apart():
     np.testing.assert_array_equal(power(y[:, 1], 0, 20), power(y[:, 1].copy(), 0, 20))
 
 
-@pytest.mark.parametrize("n_fft", [1024, 1000])
+@pytest.mark.parametrize("n_fft", [1024, 1000, 1001])
 def test_threads_share_nothing(n_fft):
     feature = LogMel(n_fft=n_fft, n_mels=40)
     clips = [np.random.default_rng(i).standard_normal(20_000).astype(np.float32) for i in range(24)]
@@ -115,3 +117,40 @@ def test_very_long_frames_fit_into_little_memory(n_fft):
     power = SimdMelPower(make_plan(window, n_fft, filters))(y, 7, 1)
     exact = np.abs(np.fft.rfft(y[7:7 + n_fft] * window)) ** 2 @ filters.T.astype(np.float64)
     np.testing.assert_allclose(power[0], exact, rtol=5e-7)
+
+
+@pytest.mark.parametrize("n_fft", [1102, 2048, 2205])
+def test_reference_frames_do_not_depend_on_their_block(n_fft):
+    window, filters = hann_window(n_fft), mel_filters(44100, n_fft, 40, 0.0, 22050.0)
+    power = ReferenceMelPower(window, 300, filters)
+    y = np.random.default_rng(0).standard_normal(60_000).astype(np.float32)
+    together = power(y, -500, 190)
+    for first, n in ((0, 1), (1, 2), (63, 2), (5, 101)):
+        np.testing.assert_array_equal(
+            power(y, -500 + 300 * first, n), together[first:first + n]
+        )
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(1280, 347), (1764, 882), (1920, 480), (2560, 690)])
+def test_kernel_and_reference_agree(n_fft, hop):
+    window, filters = hann_window(n_fft), mel_filters(44100, n_fft, 64, 0.0, 22050.0)
+    y = np.random.default_rng(0).standard_normal(60_000).astype(np.float32)
+    kernel = SimdMelPower(make_plan(window, hop, filters))(y, -n_fft // 2, 60)
+    reference = ReferenceMelPower(window, hop, filters)(y, -n_fft // 2, 60)
+    np.testing.assert_allclose(kernel, reference, rtol=2.5e-7)  # two units in the last place
+
+
+@pytest.mark.parametrize(("n_fft", "hop", "n_mels"), [
+    (512, 441, 40), (1000, 250, 40), (1102, 441, 40), (1280, 347, 64), (1764, 882, 128),
+    (1920, 480, 128), (2205, 441, 128), (2560, 347, 128), (2560, 690, 128), (4410, 1000, 128),
+])
+def test_decibels_are_those_of_librosa(n_fft, hop, n_mels):
+    rng = np.random.default_rng(n_fft)
+    t = np.arange(60_000) / 44100
+    y = (np.sin(2 * np.pi * 440 * t) * np.exp(-5 * t)).astype(np.float32)
+    y += rng.standard_normal(len(y)).astype(np.float32) * np.float32(1e-3)
+    power = librosa.feature.melspectrogram(
+        y=y, sr=44100, n_fft=n_fft, hop_length=hop, n_mels=n_mels
+    )
+    feature = LogMel(sr=44100, n_fft=n_fft, hop_length=hop, n_mels=n_mels)
+    np.testing.assert_allclose(feature(y), librosa.power_to_db(power).T, rtol=0, atol=1e-3)

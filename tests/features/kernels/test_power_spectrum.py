@@ -8,6 +8,7 @@ import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.kernels.compiled import compiled
 from features.kernels.power_spectrum import (
     SHORTEST,
     is_supported,
@@ -17,21 +18,31 @@ from features.kernels.power_spectrum import (
     sample_order,
 )
 from features.kernels.simd import LANES
+from features.kernels.stockham import factorize
 from features.signal.melspectrogram import hann_window
 
-LENGTHS = [512, 1024, 2048, 4096, 8192, 1 << 14, 1 << 15, 1 << 17]
+POWERS_OF_TWO = [512, 1024, 2048, 4096, 8192, 1 << 14, 1 << 15, 1 << 17]
+# Every radix as a first, a middle and a last pass, and what the 2019 winners used.
+MIXED = [
+    560, 648, 750, 784, 1000, 1280, 1458, 1764, 1920, 2250, 2560, 3200, 4410, 4802, 5000, 6250,
+    9450, 10_080, 44_100, 90_720,
+]
+LENGTHS = POWERS_OF_TWO + MIXED
+
+
+run = compiled(power_spectra.py_func)
 
 
 def power_of(frames, window, first=0):
     """[shape=(LANES, n_fft)] -> [shape=(1 + n_fft // 2, LANES)]"""
     n_fft = len(window)
     samples = np.concatenate([np.full(first, np.nan, np.float32), frames.T.ravel()])
-    places = (sample_order(n_fft) * LANES).astype(np.int32)
+    offsets = (sample_order(n_fft) * LANES).astype(np.int32)
     transform = make_transform(window)
     scratch = make_scratch(transform)
     for buffer in scratch:
         buffer[:] = np.nan  # what was there does not show
-    power_spectra(samples, first, places, transform, scratch)
+    run(samples, first, offsets, transform, scratch)
     return scratch.power.reshape(-1, LANES)
 
 
@@ -81,7 +92,8 @@ def test_noise_has_the_spectra_that_numpy_finds(n_fft):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    n_fft=st.sampled_from(LENGTHS[:5]), first=st.integers(0, 9), seed=st.integers(0, 99),
+    n_fft=st.sampled_from(POWERS_OF_TWO[:5] + MIXED[:12]), first=st.integers(0, 9),
+    seed=st.integers(0, 99),
     quiet=st.floats(1e-6, 1),
 )
 def test_a_lane_does_not_depend_on_the_others(n_fft, first, seed, quiet):
@@ -110,7 +122,49 @@ def test_a_bin_far_below_the_loudest_is_as_exact():
     assert np.abs(float32 - expected)[far].max() > expected[far].max()
 
 
-def test_powers_of_two_fit_from_512_on():
-    assert [n for n in range(2, 5000) if is_supported(n)] == [512, 1024, 2048, 4096]
+def smooth(n):
+    for prime in (2, 3, 5, 7):
+        while n % prime == 0:
+            n //= prime
+    return n == 1
+
+
+def test_lengths_without_large_prime_factors_are_supported():
+    supported = [n for n in range(2, 20_000) if is_supported(n)]
+    assert supported == [n for n in range(512, 20_000, 2) if smooth(n) and n != 686]
     assert SHORTEST == 512
     assert all(is_supported(n) for n in LENGTHS)
+    with pytest.raises(ValueError, match="n_fft is 1102"):
+        make_transform(np.ones(1102))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_fft=st.sampled_from([n for n in range(512, 6000) if is_supported(n)]),
+    seed=st.integers(0, 99),
+)
+def test_any_supported_length_has_the_spectra_that_numpy_finds(n_fft, seed):
+    frames, window = noise(n_fft, seed), hann_window(n_fft)
+    check(power_of(frames, window), exact(frames, window))
+
+
+@pytest.mark.parametrize("n_fft", MIXED)
+def test_a_constant_is_in_bin_0_alone(n_fft):
+    power = power_of(np.ones((LANES, n_fft), np.float32), np.ones(n_fft))
+    np.testing.assert_allclose(power[0], n_fft ** 2, rtol=1e-7)
+    assert power[1:].max() < (1e-15 * n_fft) ** 2 * n_fft
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 12, 15, 16, 20, 24, 25, 32, 40, 49, 56, 60, 64, 105, 128])
+def test_factors_of_a_transform(n):
+    radices = factorize(n)
+    if n in (4, 5):
+        assert radices == []
+        return
+    assert np.prod(radices) == n
+    if n % 4 == 0:
+        assert radices[-1] in (4, 8)
+
+
+def test_lengths_with_large_prime_factors_have_no_passes():
+    assert factorize(22) == factorize(13 * 16) == []
