@@ -12,7 +12,8 @@ from features.signal.moments import moments_of
 from pipeline.batching.batches import open_source
 from pipeline.batching.crops import Crops, covering_crops
 from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
-from pipeline.runs.scores import load, load_run
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import load
 from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
 from pipeline.store.schema import ClipWriter, Contents, FeatureSpec
@@ -79,7 +80,7 @@ def test_scores_are_means_over_crops_that_cover_the_clip(root, predict):
     ended = predict()
     assert ended.code == 0, ended.err
     assert "4 test clips (16 crops)" in ended.out  # of 25 to 28 frames, in crops of 8
-    _, tests = load_run(root / "runs", "tiny")
+    _, tests = RunFolder(root / "runs", "tiny").load()
     for fold, scores in enumerate(tests):
         assert scores.clip_ids == TEST
         assert scores.classes == CLASSES
@@ -159,7 +160,7 @@ def test_a_model_that_is_missing_damaged_or_of_another_shape(root, predict):
     path.write_bytes(whole[:-100])
     ended = predict()
     assert ended.code == 4
-    assert "folds/1/model.keras: not a sound model" in ended.err
+    assert "folds/1/model.keras: not a valid model" in ended.err
     path.unlink()
     assert predict().code == 2
     model = keras.Sequential([keras.Input((8, 16)), keras.layers.Flatten(), keras.layers.Dense(2)])
@@ -177,7 +178,7 @@ def test_a_model_with_code_in_it_is_not_run(root, predict):
     )
     ended = predict()
     assert ended.code == 4
-    assert "not a sound model" in ended.err
+    assert "not a valid model" in ended.err
 
 
 def test_the_mean_by_clip_by_hand():
