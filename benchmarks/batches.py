@@ -121,12 +121,12 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
     moments = store.moments(x.clip_id for x in training)
     model = make_model(recipe, store.spec, len(dataset.classes), fold=0, mean=moments.mean,
                        variance=moments.variance)
-    data_of_fold = open_fold_data(task, store)
+    fold = open_fold_data(task, store)
     rng = np.random.default_rng(0)
     crops = random_crops(
-        data_of_fold.source.length, rng.permutation(len(training)), data_of_fold.source.n_frames, rng
+        fold.source.length, rng.permutation(len(training)), fold.source.n_frames, rng
     )
-    x, y = tf.constant(cut(data_of_fold.source, crops)), tf.constant(data_of_fold.targets[crops.row])
+    x, y = tf.constant(cut(fold.source, crops)), tf.constant(fold.targets[crops.row])
     parts = batch_slices(len(crops), BATCH)
 
     class Sequence(keras.utils.PyDataset):
@@ -135,12 +135,12 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
 
         def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
             part = crops[parts[i]]
-            return cut(data_of_fold.source, part), data_of_fold.targets[part.row]
+            return cut(fold.source, part), fold.targets[part.row]
 
     def fit_store() -> None:
         model.fit(
-            backend.dataset(lambda: data_of_fold.training_batches(1), data_of_fold.source.crop_shape,
-                            data_of_fold.targets.shape[1:]),
+            backend.dataset(lambda: fold.training_batches(1), fold.source.crop_shape,
+                            fold.targets.shape[1:]),
             steps_per_epoch=len(parts), verbose=0, shuffle=False,
         )
 
@@ -151,11 +151,11 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
         "PyDataset, a worker": lambda: model.fit(Sequence(workers=1), shuffle=False, verbose=0),
     }
     def feed() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for rows, features in batches(data_of_fold.source, crops, BATCH):
-            yield features, data_of_fold.targets[rows]
+        for rows, features in batches(fold.source, crops, BATCH):
+            yield features, fold.targets[rows]
 
     def only_feed() -> None:
-        for _ in backend.dataset(feed, data_of_fold.source.crop_shape, y.shape[1:], n_batches=len(parts)):
+        for _ in backend.dataset(feed, fold.source.crop_shape, y.shape[1:], n_batches=len(parts)):
             pass
 
     wall: dict[str, list[float]] = {name: [] for name in ways}

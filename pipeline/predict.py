@@ -47,9 +47,9 @@ def run(settings: Settings) -> None:
     from pipeline.store.reader import open_store
 
     folder = RunFolder(settings.runs_dir, settings.run)
-    trained = folder.read_training()
-    store = open_store(store_path(settings.stores, trained.spec.feature))
-    identities.check_store(folder, trained.spec, store)
+    trained, spec = identities.read_training(folder)
+    store = open_store(store_path(settings.stores, spec.feature))
+    identities.check_store(folder, spec, store)
     clip_ids = test_clips(settings.data, folder, trained, store)
     inputs = {k: inputs_of(folder.fold(k), trained, store, clip_ids) for k in trained.folds}
     left = [k for k in trained.folds if not folder.fold(k).test_is_current(inputs[k])]

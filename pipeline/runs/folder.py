@@ -29,7 +29,6 @@ from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import Scores, align, join, load, save
 from pipeline.runtime.errors import StoreError, UsageError, listed
 from pipeline.runtime.files import atomic_write, locked
-from pipeline.store.schema import FeatureSpec
 
 _RUN = "run.json"
 _TRAIN, _PREDICT, _ENSEMBLE = (
@@ -80,13 +79,6 @@ class RunRecord:
     members: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
     made_of: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """The feature that the run was trained on; raises KeyError or TypeError if damaged."""
-        return FeatureSpec(self.feature["name"], *(
-            self.feature[key] for key in ("version", "dtype", "width", "units", "config")
-        ))
 
     @property
     def recipe(self) -> Recipe:
@@ -303,29 +295,6 @@ class RunFolder:
             raise StoreError(f"{path}: folds are {list(record.folds)}, label_mode is "
                              f"{record.label_mode!r}; needs whole numbers, and multi or single; "
                              "train the run again")
-        return record
-
-    def read_training(self) -> RunRecord:
-        """Read run.json of a training, whose models can score clips.
-
-        Raises
-        ------
-        UsageError
-            If there is no such run, or it is an ensemble, which has no models.
-        StoreError
-            If run.json is damaged.
-        """
-        record = self.read()
-        if record.kind == "ensemble":
-            raise UsageError(f"{self.path} is an ensemble, without a model of its own; name one "
-                             f"of its members: {', '.join(record.members)}")
-        try:
-            _ = record.recipe
-            if record.spec.fingerprint != record.fingerprint:
-                raise ValueError("the fingerprint does not match the feature")
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{self.record_path}: not a valid run.json ({error!r}); train the "
-                             "run again") from None
         return record
 
     def write(self, record: RunRecord) -> None:

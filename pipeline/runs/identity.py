@@ -164,6 +164,34 @@ def write_record(
         ))
 
 
+def read_training(folder: RunFolder) -> tuple[RunRecord, FeatureSpec]:
+    """Read run.json of a training, whose models can score clips, and the feature it was trained on.
+
+    Raises
+    ------
+    UsageError
+        If there is no such run, or it is an ensemble, which has no models.
+    StoreError
+        If run.json is damaged.
+    """
+    record = folder.read()
+    if record.kind == "ensemble":
+        raise UsageError(f"{folder.path} is an ensemble, without a model of its own; name one of "
+                         f"its members: {', '.join(record.members)}")
+    try:
+        _ = record.recipe
+        feature = record.feature
+        spec = FeatureSpec(feature["name"], *(
+            feature[key] for key in ("version", "dtype", "width", "units", "config")
+        ))
+        if spec.fingerprint != record.fingerprint:
+            raise ValueError("the fingerprint does not match the feature")
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{folder.record_path}: not a valid run.json ({error!r}); train the run "
+                         "again") from None
+    return record, spec
+
+
 def check_store(folder: RunFolder, spec: FeatureSpec, store: Store) -> None:
     """Check that a store holds the feature that a run was trained on.
 

@@ -62,7 +62,7 @@ def test_names_are_those_of_the_table_and_need_no_keras():
     assert list(MODELS) == list(ARCHITECTURES)
     assert len(ARCHITECTURES[default_model(0)].least) == 1
     assert len(ARCHITECTURES[default_model(40)].least) == 2
-    code = "import sys, models.names; assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)"
+    code = "import sys, models.names; assert not {'keras', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
