@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -70,23 +70,29 @@ def describe(spec: FeatureSpec) -> dict[str, Any]:
 
 
 def known_network(folder: RunFolder, identity: Mapping[str, Any], sources: str) -> str | None:
-    """Digest of the network from a fold trained by the same sources; None if there is none."""
-    for fold in folder.begun_folds():
-        record = fold.read() or {}
-        earlier = dict(record.get("identity", {}))
-        network = earlier.pop("network", None)
-        if network and record.get("sources") == sources and earlier == identity:
-            return network
-    return None
+    """Digest of the network from a fold trained by the same sources; None if there is none.
+
+    `identity` is without the network.
+    """
+    return next((r["identity"]["network"] for r in _begun_with(folder, identity)
+                 if r.get("sources") == sources and "network" in r["identity"]), None)
 
 
 def known_threads(folder: RunFolder, identity: Mapping[str, Any]) -> int | None:
-    """Threads per fold that a run with this identity was begun with; None if it was not begun."""
+    """Threads per fold that a run was begun with; None if it was not begun.
+
+    `identity` is without the network, which cannot be built before the threads are set.
+    """
+    return next((r["threads"] for r in _begun_with(folder, identity)
+                 if type(r.get("threads")) is int), None)
+
+
+def _begun_with(folder: RunFolder, identity: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Records of the folds with this identity, the network aside."""
     for fold in folder.begun_folds():
-        record = fold.read() or {}
-        if record.get("identity") == identity and type(record.get("threads")) is int:
-            return record["threads"]
-    return None
+        record = fold.read()
+        if record and {k: v for k, v in record["identity"].items() if k != "network"} == identity:
+            yield record
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Training on a tiny store of random features, mostly in this process; killed ones in their own."""
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -35,6 +36,7 @@ from pipeline.training import fold_data
 from pipeline.training.callbacks import EpochDisplay, best_epoch, is_over
 from pipeline.training.network import make_model
 
+ROOT = Path(fold_data.__file__).parents[2]
 CLASSES = ("Bark", "Meow", "Rain")
 N_CLIPS = 24
 WIDTH = 6
@@ -483,6 +485,167 @@ def test_a_half_replaced_run_is_no_run(done, train, kill_after):
     assert not (done.runs / "mfcc" / "run.json").exists()
 
 
+def test_resume_begins_the_next_fold_of_a_run_that_was_begun(world, train):
+    # Fold 0 is finished, fold 1 was not begun.
+    assert train("--fold", 0).code == 0
+    refused = train("--seed", 5, "--fold", 1, "--resume")
+    assert (refused.code, "seed: 0, now 5" in refused.err) == (2, True)
+    ended = train("--resume")
+    assert ended.code == 0, ended.err
+    assert "fold 1: best epoch" in ended.out
+    assert "fold 0: best epoch" not in ended.out
+
+
+def test_a_fold_in_training_cannot_be_trained_by_another_process(world, train, stage_command):
+    folder = RunFolder(world.runs, "mfcc").fold(0)
+    code = (
+        "import sys, pathlib\n"
+        "from pipeline.runs.folder import RunFolder\n"
+        "with RunFolder(pathlib.Path(sys.argv[1]), 'mfcc').fold(0).locked():\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, world.runs], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, env=stage_command.environment) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        ended = train("--fold", 0)
+        assert ended.code == 1
+        assert f"folds/0 is in use by process {holder.pid}" in ended.err
+        assert "--run" in ended.err
+        holder.stdin.close()
+    assert folder.read() is None
+    assert train("--fold", 0).code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", ["between folds", "within a fold"])
+def test_resumed_scores_do_not_depend_on_jobs_and_folds_left(
+    world, run_stage, stage_command, kill
+):
+    # Frames for conv2d, whose sums depend on the number of threads.
+    rng = np.random.default_rng(1)
+    spec = replace(SPEC, width=32)
+    make_store(world.stores, spec, {
+        x.clip_id: rng.normal(size=(70 + i, 32)).astype(np.float32)
+        for i, x in enumerate(world.labels)
+    })
+    flags = ("--features", "mfcc", *world.where, "--model", "conv2d", "--seconds", 1.0,
+             "--epochs", 6, "--patience", 6, "--batch-size", 8)
+    whole = run_stage("train", *flags, "--run", "whole", "--jobs", 2)
+    assert whole.code == 0, whole.err
+    killed = RunFolder(world.runs, "killed")
+    if kill == "between folds":
+        assert run_stage("train", *flags, "--run", "killed", "--jobs", 2, "--fold", 0).code == 0
+    else:
+        process = subprocess.Popen(
+            stage_command("train", *flags, "--run", "killed", "--jobs", 2),
+            env=stage_command.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 120
+        while not killed.fold(0).checkpoint.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        while (killed.fold(0).path / ".lock").exists() and _is_in_use(killed.fold(0).path):
+            assert time.monotonic() < deadline  # workers end with their parent
+            time.sleep(0.1)
+        time.sleep(1)
+        assert killed.fold(0).read()["finished"] is False
+    # Now with one job: by itself it would take all threads.
+    ended = run_stage("train", *flags, "--run", "killed", "--jobs", 1)
+    assert ended.code == 0, ended.err
+    assert world.bytes_of("killed", "oof.npz") == world.bytes_of("whole", "oof.npz")
+    threads = {killed.fold(k).read()["threads"] for k in (0, 1)}
+    assert threads == {RunFolder(world.runs, "whole").fold(0).read()["threads"]}
+
+
+def _is_in_use(folder):
+    with open(folder / ".lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_threads_follow_from_jobs_and_are_kept(world, train, monkeypatch):
+    cores = {-1: 8}
+    monkeypatch.setattr("pipeline.runtime.parallel.worker_count",
+                        lambda jobs: cores.get(jobs, jobs))
+    fold = RunFolder(world.runs, "mfcc").fold
+    assert train("--fold", 0).code == 0  # one job, all cores
+    assert fold(0).read()["threads"] == 8
+    cores[-1] = 4
+    ended = train()
+    assert "8 threads per fold, as the run was begun with" in ended.out
+    assert fold(1).read()["threads"] == 8
+    assert train("--run", "other", "--fold", 1).code == 0
+    assert RunFolder(world.runs, "other").fold(1).read()["threads"] == 4
+
+
+# ---- edited networks
+
+
+@pytest.fixture
+def edited(world, stage_command, tmp_path):
+    """A copy of the code, with a training of it; returns (train, edit a file of models/)."""
+    code = tmp_path / "code"
+    for name in ("features", "models", "pipeline"):
+        shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    command = stage_command("train", "--features", "mfcc", *world.where, *TINY, "--fold", 0)
+
+    def train(*flags):
+        return subprocess.run(
+            [*command, *flags], cwd=code, capture_output=True, text=True, timeout=120,
+            env={**stage_command.environment, "PYTHONPATH": str(code)},
+        )
+
+    def edit(path, old, new):
+        text = (code / path).read_text()
+        assert old in text
+        (code / path).write_text(text.replace(old, new))
+
+    return train, edit
+
+
+def test_an_edited_network_is_retrained_and_an_edited_comment_is_not(world, edited):
+    train, edit = edited
+    assert train().returncode == 0
+    before = world.bytes_of("mfcc", "model.keras")
+    # A comment, a docstring, and a layer of another network: built again, and found the same.
+    edit("models/networks/notebook.py", "# (clips, 10, 2, 32)", "# (clips, time, feature, 32)")
+    edit("models/networks/notebook.py", "x = layers.Dense(64)(x)", "x = layers.Dense(65)(x)")
+    ended = train()
+    assert "nothing to do" in ended.stdout, ended.stderr
+    edit("models/networks/notebook.py", "return layers.GlobalMaxPooling2D()(x)",
+         "return layers.GlobalAveragePooling2D()(x)")
+    refused = train("--resume")
+    assert refused.returncode == 2
+    assert "network: other layers than the model was trained with" in refused.stderr
+    assert world.bytes_of("mfcc", "model.keras") == before
+    ended = train()
+    assert "network: other layers than the model was trained with" in ended.stdout
+    assert world.bytes_of("mfcc", "model.keras") != before
+    assert "nothing to do" in train().stdout
+
+
+def test_nothing_to_do_needs_no_tensorflow(done, stage_command):
+    code = (
+        "import sys\n"
+        "from pipeline.cli.settings import parse\n"
+        "from pipeline import train\n"
+        "train.run(parse('train', train.Settings, '', sys.argv[1:]))\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    flags = stage_command("train", "--features", "mfcc", *done.where, *TINY)[3:]
+    ended = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True,
+                           env=stage_command.environment)
+    assert ended.returncode == 0, ended.stderr
+    assert "nothing to do" in ended.stdout
+
+
 # ---- when to stop
 
 
@@ -640,7 +803,7 @@ def test_training_loads_no_decoder_and_is_quiet(world, stage_command):
 
 def test_without_tensorflow_it_says_how_to_get_it(world, run_stage, tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise ImportError('none here')")
-    path = os.pathsep.join([str(tmp_path), str(Path(fold_data.__file__).parents[2])])
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
     ended = run_stage("train", "--features", "mfcc", *world.where, *TINY,
                       env={"PYTHONPATH": path})
     assert ended.code == 2
