@@ -31,11 +31,14 @@ import numpy as np
 from pipeline.batching.batches import batch_slices, batches, cut, open_source
 from pipeline.batching.crops import crop_frames, random_crops
 from pipeline.dataset import tables as clips
-from pipeline.runs.recipe import FoldTask, Recipe
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.recipe import Recipe
 from pipeline.store.partial import store_path
 from pipeline.store.reader import Store, open_store
 from pipeline.training import examples
 from pipeline.training import tensorflow_setup as backend
+from pipeline.training.fold_data import open_fold_data
+from pipeline.training.task import FoldTask
 
 SECONDS = 2.0
 BATCH = 64
@@ -101,9 +104,7 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
     import keras
     import tensorflow as tf
 
-    from pipeline.training.epochs import EpochDisplay
-    from pipeline.training.fitting import fit_epoch, open_fold_data
-    from pipeline.training.fold import make_model
+    from pipeline.training.network import make_model
 
     dataset, labels = clips.read_dataset(data), clips.read_labels(data)
     chosen, _ = examples.select(labels, dataset, store, label_mode="multi", noisy=True)
@@ -113,14 +114,19 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
         "min-max" if store.spec.feature == "waveform" else "standardize",
         BATCH, epochs, 1e-3, epochs, "loss", 0, False,
     )
-    task = FoldTask(recipe, {}, 0, Path(), store.path, dataset.classes, training, validation, 1)
-    model = make_model(task, store)
-    session = open_fold_data(task, store, model, EpochDisplay(0, epochs, alone=False))
+    task = FoldTask(
+        recipe, {}, "", RunFolder(Path(), "benchmark").fold(0), store.path, dataset.classes,
+        training, validation, threads=1, side_by_side=1,
+    )
+    moments = store.moments(x.clip_id for x in training)
+    model = make_model(recipe, store.spec, len(dataset.classes), fold=0, mean=moments.mean,
+                       variance=moments.variance)
+    fold = open_fold_data(task, store)
     rng = np.random.default_rng(0)
     crops = random_crops(
-        session.source.length, rng.permutation(len(training)), session.source.n_frames, rng
+        fold.source.length, rng.permutation(len(training)), fold.source.n_frames, rng
     )
-    x, y = tf.constant(cut(session.source, crops)), tf.constant(session.targets[crops.row])
+    x, y = tf.constant(cut(fold.source, crops)), tf.constant(fold.targets[crops.row])
     parts = batch_slices(len(crops), BATCH)
 
     class Sequence(keras.utils.PyDataset):
@@ -129,20 +135,27 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
 
         def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
             part = crops[parts[i]]
-            return cut(session.source, part), session.targets[part.row]
+            return cut(fold.source, part), fold.targets[part.row]
+
+    def fit_store() -> None:
+        model.fit(
+            backend.dataset(lambda: fold.training_batches(1), fold.source.crop_shape,
+                            fold.targets.shape[1:]),
+            steps_per_epoch=len(parts), verbose=0, shuffle=False,
+        )
 
     ways = {
         "tensors in memory": lambda: model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0),
-        "store": lambda: fit_epoch(session, 1),
+        "store": fit_store,
         "PyDataset, no worker": lambda: model.fit(Sequence(workers=0), shuffle=False, verbose=0),
         "PyDataset, a worker": lambda: model.fit(Sequence(workers=1), shuffle=False, verbose=0),
     }
     def feed() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for rows, features in batches(session.source, crops, BATCH):
-            yield features, session.targets[rows]
+        for rows, features in batches(fold.source, crops, BATCH):
+            yield features, fold.targets[rows]
 
     def only_feed() -> None:
-        for _ in backend.dataset(feed, len(parts), session.source.crop_shape, y.shape[1:]):
+        for _ in backend.dataset(feed, fold.source.crop_shape, y.shape[1:], n_batches=len(parts)):
             pass
 
     wall: dict[str, list[float]] = {name: [] for name in ways}

@@ -1,11 +1,8 @@
 """Keras models: (input shape, classes) -> keras.Model.
 
-Importing the package registers its layers and metrics with Keras, so that
-``keras.saving.load_model(path, safe_mode=True)`` reads what :mod:`models.build` built.
+Importing :mod:`models.build` registers the project's layers and metrics with Keras, so that
+``keras.saving.load_model(path, safe_mode=True)`` reads what it built. The package itself imports
+nothing, so that :mod:`models.names` can be read without Keras.
 
 May import: networks.
 """
-
-from models import layers, metrics
-
-__all__ = ["layers", "metrics"]

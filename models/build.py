@@ -1,7 +1,8 @@
 """The models by name, and what is common to all: input, normalization, output, loss.
 
 A new model is a function from a Keras tensor (clips, samples, 1) or (clips, frames, features, 1)
-to a tensor (clips, activations), and a line in :data:`ARCHITECTURES`.
+to a tensor (clips, activations), and a line each in :data:`ARCHITECTURES` and in
+:mod:`models.names`.
 """
 
 from __future__ import annotations

@@ -51,9 +51,10 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_labels
-    from pipeline.runs.scores import align, load_run, save
+    from pipeline.runs.folder import RunFolder, RunRecord
+    from pipeline.runs.scores import align
     from pipeline.runs.staleness import check_folds, digests
-    from pipeline.scoring.evaluation import truth_of, write_json
+    from pipeline.scoring.evaluation import truth_of
     from pipeline.scoring.means import combine, combine_tests
     from pipeline.scoring.stacking import folds_of, stack_runs
 
@@ -61,7 +62,7 @@ def run(settings: Settings) -> None:
     names, single = settings.runs, mode == "single"
     weights = settings.weights or (1.0,) * len(names)
     labels = {x.clip_id: x for x in read_labels(settings.data)}
-    loaded = [(name, *load_run(settings.runs_dir, name)) for name in names]
+    loaded = [(name, *RunFolder(settings.runs_dir, name).load()) for name in names]
     tests = [(name, folds) for name, _, folds in loaded]
     without = [name for name, folds in tests if not folds]
     if 0 < len(without) < len(names):
@@ -79,26 +80,18 @@ def run(settings: Settings) -> None:
         if not without:
             test = combine_tests(settings.method, tests, weights, single=single)
 
-    out = settings.runs_dir / settings.name
-    # run.json makes a run of the folder: without it nothing reads a mixture of old and new files.
-    for old in ("run.json", "test.npz"):
-        (out / old).unlink(missing_ok=True)
-    save(out / "oof.npz", oof)
-    if test is not None:
-        save(out / "test.npz", test)
-    write_json(out / "run.json", {
-        "kind": "ensemble", "method": settings.method, "members": names,
-        "weights": settings.weights,
-        "label_mode": mode, "classes": oof.classes, "seed": settings.seed,
-        "made_of": digests(settings.runs_dir, names),
-    })
+    out = RunFolder(settings.runs_dir, settings.name)
+    out.write_ensemble(RunRecord(
+        settings.name, "ensemble", mode, oof.classes, settings.seed, method=settings.method,
+        members=names, weights=settings.weights, made_of=digests(settings.runs_dir, names),
+    ), oof, test)
     _report(settings, named, oof, truth, single=single)
-    print(f"Wrote {out}" + (", without test scores: the runs have none" if without else ""))
+    print(f"Wrote {out.path}" + (", without test scores: the runs have none" if without else ""))
 
 
 def _check(settings: Settings) -> str:
     """The runs' label mode; raises a UsageError that lists all that is wrong with the settings."""
-    from pipeline.runs.scores import is_folder_name, read_run
+    from pipeline.runs.folder import RunFolder, is_folder_name
     from pipeline.runs.staleness import stale
 
     names, errors = settings.runs, []
@@ -117,7 +110,7 @@ def _check(settings: Settings) -> str:
     modes = {}
     for name in names:
         try:
-            modes[name] = read_run(settings.runs_dir, name).label_mode
+            modes[name] = RunFolder(settings.runs_dir, name).read().label_mode
             errors += stale(settings.runs_dir, name)
         except UsageError as error:
             errors.append(str(error))
@@ -126,8 +119,8 @@ def _check(settings: Settings) -> str:
                      + ", ".join(f"{name} is {mode}" for name, mode in modes.items()))
     if not is_folder_name(settings.name):
         errors.append(f"--name is {settings.name!r}; needs the name of a folder, not a path")
-    elif (settings.runs_dir / settings.name / "run.json").is_file() and (
-        settings.name not in names and read_run(settings.runs_dir, settings.name).folds
+    elif (out := RunFolder(settings.runs_dir, settings.name)).is_run and (
+        settings.name not in names and out.read().folds
     ):
         errors.append(f"--name {settings.name} is a trained run; name the result otherwise")
     if errors:

@@ -26,7 +26,7 @@ from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.dataset.tables import Dataset, Label
-    from pipeline.runs.scores import Run
+    from pipeline.runs.folder import RunRecord
     from pipeline.scoring.evaluation import Result
 
 CONFUSIONS = 15
@@ -44,7 +44,7 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_dataset, read_labels
-    from pipeline.runs.scores import read_run
+    from pipeline.runs.folder import RunFolder
     from pipeline.scoring.evaluation import read_histories, write_curves, write_json
     from pipeline.scoring.figures import draw_curves, draw_runs
 
@@ -52,11 +52,11 @@ def run(settings: Settings) -> None:
         raise UsageError("no runs to measure; name them: --runs A B")
     dataset = read_dataset(settings.data)
     labels = {x.clip_id: x for x in read_labels(settings.data)}
-    runs = [read_run(settings.runs_dir, name) for name in dict.fromkeys(settings.runs)]
+    runs = [RunFolder(settings.runs_dir, name).read() for name in dict.fromkeys(settings.runs)]
     _check(settings, dataset, runs)
     # All is read and measured before anything is written: a bad run leaves the old files.
     measured = {each.name: _measure(settings, each, labels) for each in runs}
-    histories = {each.name: read_histories(settings.runs_dir / each.name, each.folds)
+    histories = {each.name: read_histories(RunFolder(settings.runs_dir, each.name), each.folds)
                  for each in runs if each.folds}
     for name, sets in measured.items():
         _write(settings.out, name, sets)
@@ -72,7 +72,7 @@ def run(settings: Settings) -> None:
     print(f"Wrote {settings.out / 'metrics.json'} and the files for `dvc plots` beside it")
 
 
-def _check(settings: Settings, dataset: Dataset, runs: list[Run]) -> None:
+def _check(settings: Settings, dataset: Dataset, runs: list[RunRecord]) -> None:
     """Raise a UsageError that lists the runs that are of another task, or older than a member."""
     from pipeline.runs.scores import listed
     from pipeline.runs.staleness import stale
@@ -87,14 +87,14 @@ def _check(settings: Settings, dataset: Dataset, runs: list[Run]) -> None:
         raise UsageError("\n".join(errors))
 
 
-def _measure(settings: Settings, each: Run, labels: dict[str, Label]) -> dict[str, Result]:
+def _measure(settings: Settings, each: RunRecord, labels: dict[str, Label]) -> dict[str, Result]:
     """{set of clips: Result} of one run; prints what is left out."""
-    from pipeline.runs.scores import load_run
+    from pipeline.runs.folder import RunFolder
     from pipeline.scoring.evaluation import measure, subsets, truth_of
     from pipeline.scoring.means import mean_over_folds
 
     single = each.label_mode == "single"
-    oof, folds = load_run(settings.runs_dir, each.name)
+    oof, folds = RunFolder(settings.runs_dir, each.name).load()
     known = set(oof.clip_ids)
     several = {c for c, x in labels.items() if len(x.labels) > 1 and c not in known}
     if single and several:

@@ -82,16 +82,17 @@ def run(settings: Settings) -> None:
 
 
 def _test_scores(settings: Settings) -> Scores:
-    from pipeline.runs.scores import load_run, read_run
+    from pipeline.runs.folder import RunFolder
     from pipeline.runs.staleness import stale
     from pipeline.scoring.means import mean_over_folds
 
-    facts = read_run(settings.runs_dir, settings.run)
+    folder = RunFolder(settings.runs_dir, settings.run)
+    facts = folder.read()
     if errors := stale(settings.runs_dir, settings.run):
         raise UsageError("\n".join(errors))
-    _, folds = load_run(settings.runs_dir, settings.run)
+    _, folds = folder.load()
     if not folds:
-        raise UsageError(f"{settings.runs_dir / settings.run} has no test scores; "
+        raise UsageError(f"{folder.path} has no test scores; "
                          "`python -m pipeline.predict` writes them")
     return mean_over_folds(settings.run, folds, single=facts.label_mode == "single")
 

@@ -9,6 +9,7 @@ that is damaged, full or not writable costs compile time, never an error.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -67,6 +68,11 @@ class compiled:
         """Call the compiled function."""
         if self.dispatcher.signatures:
             return self.dispatcher(*args)
+        with _turn():
+            return self._first_call(args)
+
+    def _first_call(self, args: tuple[Any, ...]) -> Any:
+        """Call the function as a process does first: out of the cache, or compiled into it."""
         try:
             return self.dispatcher(*args)
         except NumbaError:
@@ -86,6 +92,22 @@ class compiled:
             return numba.njit(
                 nogil=True, error_model="numpy", fastmath=self._fastmath, cache=folder is not None
             )(self._function)
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """Hold a lock, so that workers that start together compile once and not each for itself."""
+    try:
+        file = os.open(_cache_path() / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError:  # there is no cache to wait for
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

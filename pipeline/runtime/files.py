@@ -31,8 +31,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, flag: str = "--out") -> Iterator[None]:
     """Hold a folder's lock; the system drops it with the process, however that ends.
+
+    Parameters
+    ----------
+    folder : Path
+        Created if need be.
+    flag : str
+        The flag that chooses the folder, for error messages.
 
     Raises
     ------
@@ -42,7 +49,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise UsageError(f"{folder}: not a folder; --out needs one to write into") from None
+        raise UsageError(f"{folder}: not a folder; {flag} needs one to write into") from None
     file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -50,7 +57,7 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(file, 200, 0).decode(errors="replace").strip() or "another process"
             raise PipelineError(
-                f"{folder} is in use by {holder}. Wait for it, or give another --out"
+                f"{folder} is in use by {holder}. Wait for it, or give another {flag}"
             ) from None
         os.ftruncate(file, 0)
         os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.runs.scores import Scores, atomic_write, fold_folder, listed, select
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import Scores, atomic_write, listed, select
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.scoring import metrics
 
@@ -222,7 +223,7 @@ def confusions(result: Result, most: int) -> list[tuple[str, str, int]]:
     return [(names[a], names[p], n) for a, p, n in found]
 
 
-def read_histories(run: Path, folds: Sequence[int]) -> pd.DataFrame:
+def read_histories(run: RunFolder, folds: Sequence[int]) -> pd.DataFrame:
     """history.csv of every fold of a trained run, one below the other, with a column ``fold``.
 
     Raises
@@ -236,7 +237,7 @@ def read_histories(run: Path, folds: Sequence[int]) -> pd.DataFrame:
 
     parts = []
     for fold in folds:
-        path = fold_folder(run, fold) / "history.csv"
+        path = run.fold(fold).history
         try:
             part = pd.read_csv(path)
         except FileNotFoundError:

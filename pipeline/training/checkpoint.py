@@ -1,8 +1,8 @@
-"""The whole state of a training after an epoch, in one file, so that a rename makes it one step.
+"""Save and restore the whole state of a training after an epoch, in one file.
 
-Weights, moving averages, the states of Dropout's random generators and of the optimizer, and the
-history so far; arrays in an .npz, which needs no pickle. What is restored trains on as if nothing
-had happened, to the bit.
+One file, so that a rename replaces it atomically. It holds the weights, moving averages, the states
+of Dropout's random generators and of the optimizer, and the history so far, as arrays in an .npz,
+which needs no pickle. A restored training continues bit by bit as if never stopped.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.runs.scores import atomic_write
 from pipeline.runtime.errors import StoreError
+from pipeline.runtime.files import atomic_write
 
-# One epoch: its number, from 1, and what was measured.
+# One epoch: its number, from 1, and its metrics.
 Row = dict[str, float]
 
 _BROKEN = (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
@@ -34,12 +34,12 @@ def save(path: Path, model: Any, history: Sequence[Row]) -> None:
 
 
 def restore(path: Path, model: Any) -> list[Row]:
-    """Give a model, built and compiled like the one that was saved, its state; the history.
+    """Restore the state of a model built and compiled like the saved one; return the history.
 
     Raises
     ------
     StoreError
-        If the file is damaged, or is of another model.
+        If the file is damaged, or belongs to another model.
     """
     variables = _variables(model)
     try:
@@ -50,7 +50,7 @@ def restore(path: Path, model: Any) -> list[Row]:
             raise ValueError("its variables are those of another model")
     except _BROKEN as error:
         raise StoreError(
-            f"{path}: cannot be gone on from: {error}. Delete it to train this fold anew"
+            f"{path}: cannot resume from this file: {error}. Delete it to retrain the fold"
         ) from None
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

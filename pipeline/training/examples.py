@@ -1,4 +1,4 @@
-"""Which clips a training learns from and which it is held against, and their targets."""
+"""Select training and validation clips and build their targets."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dataset.tables import Dataset, Label
-from pipeline.runs.scores import listed
-from pipeline.runtime.errors import UsageError
+from pipeline.runtime.errors import UsageError, listed
 from pipeline.store.reader import Store
 
 
 def select(
     labels: Iterable[Label], dataset: Dataset, store: Store, *, label_mode: str, noisy: bool
 ) -> tuple[list[Label], list[str]]:
-    """The clips to train and validate on: curated ones, and `noisy` ones too if so wanted.
+    """Select the clips to train and validate on: curated ones, and `noisy` ones if asked for.
 
     Parameters
     ----------
@@ -37,11 +36,11 @@ def select(
     ------
     UsageError
         If there are fewer than two classes, no folds, or clips that the store lacks; all of it is
-        listed. Clips that extract left out as bad, because it was allowed to, are only noted.
+        listed. Clips that extract left out as bad are only noted.
     """
     errors, notes = [], []
     if len(dataset.classes) < 2:
-        errors.append(f"dataset.json has {len(dataset.classes)} class; needs two at least")
+        errors.append(f"dataset.json has {len(dataset.classes)} class; needs at least two")
     splits = ("curated", "noisy") if noisy else ("curated",)
     wanted = [x for x in labels if x.split in splits]
     if not any(x.split == "curated" for x in wanted):
@@ -51,7 +50,7 @@ def select(
         wanted = [x for x in wanted if len(x.labels) == 1]
         if several:
             notes.append(f"{len(several)} clips with several labels are left out: "
-                         f"--labels single is about one label a clip")
+                         "--labels single is for one label per clip")
     bad = {e.clip_id for e in store.contents.excluded}
     left_out = [x.clip_id for x in wanted if x.clip_id in bad]
     if left_out:
@@ -66,14 +65,14 @@ def select(
 
 
 def folds_of(examples: Iterable[Label]) -> tuple[int, ...]:
-    """The folds that there are."""
+    """The folds of these clips, sorted."""
     return tuple(sorted({x.fold for x in examples if x.fold is not None}))
 
 
 def wanted_folds(
-    there: Sequence[int], *, first: int | None = None, only: int | None = None
+    available: Sequence[int], *, first: int | None = None, only: int | None = None
 ) -> tuple[int, ...]:
-    """Which folds to train: the `first` so many, `only` one, or all.
+    """Select the folds to train: the `first` ones, `only` one, or all.
 
     Raises
     ------
@@ -82,28 +81,28 @@ def wanted_folds(
     """
     if first is not None and only is not None:
         raise UsageError(f"--folds {first} and --fold {only} contradict each other; give one")
-    if first is not None and first > len(there):
+    if first is not None and first > len(available):
         raise UsageError(
-            f"--folds is {first}; prepare made {len(there)}: "
+            f"--folds is {first}; prepare made {len(available)}: "
             f"python -m pipeline.prepare --folds {first} makes more"
         )
-    return (only,) if only is not None else tuple(there[:first])
+    return (only,) if only is not None else tuple(available[:first])
 
 
 def split(examples: Sequence[Label], fold: int) -> tuple[tuple[Label, ...], tuple[Label, ...]]:
-    """(training clips, validation clips) of a fold; noisy clips train in every one.
+    """Split into (training clips, validation clips) of a fold; noisy clips train in every fold.
 
     Raises
     ------
     UsageError
         If there is no such fold, or one of the two is empty.
     """
-    there = folds_of(examples)
-    if fold not in there:
-        raise UsageError(f"--fold is {fold}; there are {', '.join(map(str, there)) or 'none'}")
+    available = folds_of(examples)
+    if fold not in available:
+        raise UsageError(f"--fold is {fold}; there are {', '.join(map(str, available)) or 'none'}")
     training = tuple(x for x in examples if x.fold != fold)
     if not training:
-        raise UsageError(f"fold {fold} holds every clip there is; nothing is left to train on")
+        raise UsageError(f"fold {fold} holds every clip; none is left to train on")
     return training, tuple(x for x in examples if x.fold == fold)
 
 

@@ -1,20 +1,19 @@
-"""From a model and clips to scores: the mean over crops that cover the whole clip."""
+"""Score clips with a model: the mean over the crops that cover the clip."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-import models  # noqa: F401 (makes its layers known to load_model)
+import models.build  # noqa: F401 (registers its layers for load_model)
 from pipeline.batching.batches import CropSource, batch_slices, batches
 from pipeline.batching.crops import Crops
-from pipeline.runs.records import MODEL
+from pipeline.runs.folder import FoldFolder
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.training import tensorflow_setup as backend
 
@@ -22,14 +21,13 @@ Floats = NDArray[np.float32]
 
 
 def load_model(
-    folder: Path, *, crop_shape: tuple[int, ...], n_classes: int
+    folder: FoldFolder, *, crop_shape: tuple[int, ...], n_classes: int
 ) -> keras.Model:
-    """Load a fold's best model, to score with.
+    """Load a fold's best model, for scoring only.
 
     Parameters
     ----------
-    folder : Path
-        The fold's.
+    folder : FoldFolder
     crop_shape : tuple of int
         Of one crop, as it will be given.
     n_classes : int
@@ -39,16 +37,16 @@ def load_model(
     UsageError
         If there is none.
     StoreError
-        If the file is damaged, would run code of its own, or takes or gives other shapes.
+        If the file is damaged, would run code of its own, or has other input or output shapes.
     """
-    path = folder / MODEL
+    path = folder.model
     if not path.is_file():
         raise UsageError(f"{path}: no such file; `python -m pipeline.train` writes it")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise StoreError(f"{path}: not a sound model: {reason}. Train the fold again") from None
+        raise StoreError(f"{path}: not a valid model: {reason}. Train the fold again") from None
     if model.input_shape[1:] != crop_shape or model.output_shape[1:] != (n_classes,):
         raise StoreError(
             f"{path}: takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, but the "
@@ -64,7 +62,7 @@ def crop_scores(model: keras.Model, source: CropSource, crops: Crops, batch_size
             yield (features,)
 
     n_batches = len(batch_slices(len(crops), batch_size))
-    return model.predict(backend.dataset(make, n_batches, source.crop_shape), verbose=0)
+    return model.predict(backend.dataset(make, source.crop_shape, n_batches=n_batches), verbose=0)
 
 
 def mean_by_clip(values: NDArray, crops: Crops) -> Floats:

@@ -1,4 +1,4 @@
-"""TensorFlow, started quietly and made repeatable, and how batches reach it.
+"""Start TensorFlow quietly and repeatably, and feed batches to it.
 
 Batches go through ``tf.data.Dataset.from_generator`` with a prefetch: its own thread cuts the next
 ones while the network computes, and NumPy lets go of the interpreter's lock while it copies.
@@ -10,8 +10,8 @@ than a copy of its input, and there an epoch takes a sixth longer either way.
 
 Repeatable means: the same seed gives the same weights, to the bit, on one machine with one number
 of threads. On a CPU TensorFlow runs independent operations side by side, and two that share the
-same threads make the order of sums a matter of chance, ``enable_op_determinism`` or not. So there
-operations run one after the other, each on all cores. What that costs was below the noise, too.
+same threads sum in a random order, ``enable_op_determinism`` or not. So on a CPU operations run
+one after the other, each on all of its threads. The cost was below the noise, too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from pipeline.runtime.errors import UsageError
@@ -28,27 +29,28 @@ from pipeline.runtime.errors import UsageError
 _PREFETCH = 2
 
 
-def start(side_by_side: int = 1) -> None:
+def start(threads: int | None = None) -> None:
     """Import TensorFlow; to be called before anything else does.
 
     Parameters
     ----------
-    side_by_side : int
-        Processes that share this machine's cores.
+    threads : int, optional
+        Threads per operation; all cores unless given.
 
     Raises
     ------
     UsageError
-        If TensorFlow is not installed.
+        If TensorFlow or TensorBoard is not installed.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    if side_by_side > 1:
-        threads = max(1, (os.cpu_count() or 1) // side_by_side)
+    if threads is not None:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _quiet():
             import tensorflow as tf
+        if find_spec("tensorboard") is None:  # TensorFlow 2.21 does not bring it
+            raise ImportError("TensorBoard is missing")
     except ImportError as error:
         raise UsageError(
             f"TensorFlow does not start ({error}); install it with: pip install '.[train]'"
@@ -81,7 +83,8 @@ def _quiet() -> Iterator[None]:
 
 
 def dataset(
-    make: Callable[[], Iterable[tuple[Any, ...]]], n_batches: int, *shapes: tuple[int, ...]
+    make: Callable[[], Iterable[tuple[Any, ...]]], *shapes: tuple[int, ...],
+    n_batches: int | None = None,
 ) -> Any:
     """A ``tf.data.Dataset`` over float32 batches that a thread makes ahead of their use.
 
@@ -89,12 +92,16 @@ def dataset(
     ----------
     make : callable
         Gives an iterable over the batches, each a tuple of arrays.
-    n_batches : int
     *shapes : tuple of int
         Of one element of each array: without the axis along the batch.
+    n_batches : int, optional
+        Where there is one epoch alone. Without it, ``fit(steps_per_epoch=…)`` takes one epoch after
+        the other from a single pass of `make`.
     """
     import tensorflow as tf
 
     signature = tuple(tf.TensorSpec((None, *shape), tf.float32) for shape in shapes)
     result = tf.data.Dataset.from_generator(make, output_signature=signature)
-    return result.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(_PREFETCH)
+    if n_batches is not None:
+        result = result.apply(tf.data.experimental.assert_cardinality(n_batches))
+    return result.prefetch(_PREFETCH)

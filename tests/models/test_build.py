@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from models.build import ACTIVATIONS, ARCHITECTURES, build, compile_for
+from models.names import MODELS, default_model
 from pipeline.scoring import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +25,7 @@ LOAD = """
 import sys
 import keras
 import numpy as np
-import models
+import models.build
 
 for path in sys.argv[1:]:
     model = keras.saving.load_model(path, safe_mode=True)
@@ -55,6 +56,14 @@ def mixed_precision():
 
 def test_every_model_is_tested():
     assert list(SHAPES) == list(ARCHITECTURES)
+
+
+def test_names_are_those_of_the_table_and_need_no_keras():
+    assert list(MODELS) == list(ARCHITECTURES)
+    assert len(ARCHITECTURES[default_model(0)].least) == 1
+    assert len(ARCHITECTURES[default_model(40)].least) == 2
+    code = "import sys, models.names; assert not {'keras', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("labels", ACTIVATIONS)
@@ -198,7 +207,7 @@ def test_loss_and_metrics_are_those_of_the_task(labels):
     assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_saved_models_load_in_a_fresh_process_that_imports_models(tmp_path, mixed_precision):
+def test_saved_models_load_in_a_fresh_process_that_imports_models_build(tmp_path, mixed_precision):
     cases = [
         ("conv1d", "single", "float32", {"normalization": "min-max"}),
         ("conv2d", "multi", "mixed_float16", moments("conv2d")),

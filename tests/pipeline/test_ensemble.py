@@ -13,7 +13,8 @@ from scipy.stats import gmean
 
 from pipeline import ensemble
 from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
-from pipeline.runs.scores import Scores, load, load_run, save
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import Scores, load, save
 from pipeline.runtime.errors import UsageError
 from pipeline.scoring.means import (
     FLOOR,
@@ -221,7 +222,7 @@ def test_the_command_makes_a_run_and_says_what_it_is_worth(made_up, method):
     rival = "good alone" if method == "geometric" else "the plain geometric mean"
     assert re.search(rf"both \({method}\) over {rival}: [+-]0\.\d{{4}} \(95 % interval",
                      done.stdout)
-    oof, tests = load_run(made_up / "runs", "both")
+    oof, tests = RunFolder(made_up / "runs", "both").load()
     assert oof.values.shape == (N_CURATED, len(CLASSES))
     assert [t.values.shape for t in tests] == [(N_TEST, len(CLASSES))]
     result = json.loads((made_up / "runs" / "both" / "run.json").read_text())
@@ -243,8 +244,8 @@ def test_the_same_runs_give_the_same_bytes(made_up, method):
 def test_out_of_fold_and_test_follow_the_same_rule(made_up):
     runs = made_up / "runs"
     ensemble.run(settings(made_up, method="arithmetic", weights=(3.0, 1.0)))
-    oof, (test,) = load_run(runs, "ensemble")
-    by_run = [load_run(runs, name) for name in ("good", "fair")]
+    oof, (test,) = RunFolder(runs, "ensemble").load()
+    by_run = [RunFolder(runs, name).load() for name in ("good", "fair")]
     good, fair = (dict(zip(o.clip_ids, o.values, strict=True)) for o, _ in by_run)
     expected = [0.75 * good[c] + 0.25 * fair[c] for c in oof.clip_ids]
     np.testing.assert_allclose(oof.values, expected, rtol=1e-6)

@@ -306,7 +306,7 @@ def test_an_ensemble_of_scores_that_are_there_no_more(made_up):
     path = made_up / "runs/mfcc/folds/0/oof.npz"
     old = load(path, made_by="")
     save(path, Scores(old.clip_ids, old.classes, old.values[::-1].copy()))
-    with pytest.raises(UsageError, match="was made of other scores than there are now in mfcc"):
+    with pytest.raises(UsageError, match="was made from scores that have changed since in mfcc"):
         evaluate.run(settings(made_up, runs=("ensemble",)))
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import keras
@@ -12,7 +14,8 @@ from features.signal.moments import moments_of
 from pipeline.batching.batches import open_source
 from pipeline.batching.crops import Crops, covering_crops
 from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
-from pipeline.runs.scores import load, load_run
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import load
 from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
 from pipeline.store.schema import Contents, FeatureSpec
@@ -81,7 +84,7 @@ def test_scores_are_means_over_crops_that_cover_the_clip(root, predict):
     ended = predict()
     assert ended.code == 0, ended.err
     assert "4 test clips (16 crops)" in ended.out  # of 25 to 28 frames, in crops of 8
-    _, tests = load_run(root / "runs", "tiny")
+    _, tests = RunFolder(root / "runs", "tiny").load()
     for fold, scores in enumerate(tests):
         assert scores.clip_ids == TEST
         assert scores.classes == CLASSES
@@ -99,8 +102,59 @@ def test_predicting_again_gives_the_same_bytes(root, predict):
     paths = [root / "runs" / "tiny" / "test" / f"{k}.npz" for k in (0, 1)]
     predict()
     first = [p.read_bytes() for p in paths]
-    predict()
+    for path in paths:
+        path.with_suffix(".json").unlink()
+    assert "fold 1: " in predict().out
     assert [p.read_bytes() for p in paths] == first
+
+
+def test_nothing_changed_is_nothing_to_do_and_needs_no_tensorflow(root, predict, stage_command):
+    assert predict().code == 0
+    before = {p: p.stat().st_mtime_ns for p in (root / "runs").rglob("*")}
+    code = (
+        "import sys\n"
+        "from pipeline.cli.settings import parse\n"
+        "from pipeline import predict\n"
+        "predict.run(parse('predict', predict.Settings, '', sys.argv[1:]))\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    flags = stage_command("predict", "--run", "tiny", *where(root))[3:]
+    ended = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True,
+                           env=stage_command.environment)
+    assert ended.returncode == 0, ended.stderr
+    assert "predict: nothing to do" in ended.stdout
+    assert {p: p.stat().st_mtime_ns for p in (root / "runs").rglob("*")} == before
+
+
+@pytest.mark.parametrize("change", ["audio", "clips", "model", "scores"])
+def test_what_changed_is_scored_again(root, predict, change):
+    assert predict().code == 0
+    test = root / "runs" / "tiny" / "test"
+    first = [(test / f"{k}.npz").read_bytes() for k in (0, 1)]
+    arrays = clips()
+    if change == "audio":
+        make_store(root / "stores", SPEC, {**arrays, TEST[0]: arrays[TEST[0]] + 9})
+    elif change == "clips":
+        make_store(root / "stores", SPEC, {k: v for k, v in arrays.items() if k != TEST[0]})
+    elif change == "model":
+        folds = root / "runs" / "tiny" / "folds"
+        shutil.copy(folds / "0/model.keras", folds / "1/model.keras")
+    else:
+        (test / "1.npz").unlink()
+    ended = predict()
+    assert ended.code == 0, ended.err
+    assert ("  fold 0: " in ended.out) == (change in ("audio", "clips"))
+    assert "  fold 1: " in ended.out
+    again = [(test / f"{k}.npz").read_bytes() for k in (0, 1)]
+    assert (again[0] != first[0]) == (change in ("audio", "clips"))
+    assert (again[1] != first[1]) == (change != "scores")
+    assert "nothing to do" in predict().out
+
+
+def test_a_training_clip_that_changed_scores_nothing_again(root, predict):
+    assert predict().code == 0
+    make_store(root / "stores", SPEC, {**clips(), "00.wav": clips()["00.wav"] + 9})
+    assert "nothing to do" in predict().out
 
 
 def test_a_store_of_another_kind_is_refused_key_by_key(root, predict):
@@ -161,7 +215,7 @@ def test_a_model_that_is_missing_damaged_or_of_another_shape(root, predict):
     path.write_bytes(whole[:-100])
     ended = predict()
     assert ended.code == 4
-    assert "folds/1/model.keras: not a sound model" in ended.err
+    assert "folds/1/model.keras: not a valid model" in ended.err
     path.unlink()
     assert predict().code == 2
     model = keras.Sequential([keras.Input((8, 16)), keras.layers.Flatten(), keras.layers.Dense(2)])
@@ -179,7 +233,7 @@ def test_a_model_with_code_in_it_is_not_run(root, predict):
     )
     ended = predict()
     assert ended.code == 4
-    assert "not a sound model" in ended.err
+    assert "not a valid model" in ended.err
 
 
 def test_the_mean_by_clip_by_hand():

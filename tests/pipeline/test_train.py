@@ -1,6 +1,7 @@
 """Training on a tiny store of random features, mostly in this process; killed ones in their own."""
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -16,12 +17,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.util.tensor_util import make_ndarray
 
 from features.signal.moments import moments_of
 from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
-from pipeline.runs import records as runs
-from pipeline.runs.recipe import FoldTask, Recipe
-from pipeline.runs.scores import load, load_run
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.identity import differences
+from pipeline.runs.recipe import Recipe
+from pipeline.runs.scores import load
 from pipeline.runtime.errors import StoreError
 from pipeline.scoring.metrics import lwlrap
 from pipeline.store.partial import JournalEntry, PartialStore
@@ -29,10 +33,11 @@ from pipeline.store.reader import open_store
 from pipeline.store.schema import Contents, Excluded, FeatureSpec
 from pipeline.store.writer import ClipWriter
 from pipeline.training import checkpoint as checkpoints
-from pipeline.training import fitting
-from pipeline.training.epochs import EpochDisplay
-from pipeline.training.fold import best_epoch, is_over, make_model
+from pipeline.training import fold_data
+from pipeline.training.callbacks import EpochDisplay, best_epoch, is_over
+from pipeline.training.network import make_model
 
+ROOT = Path(fold_data.__file__).parents[2]
 CLASSES = ("Bark", "Meow", "Rain")
 N_CLIPS = 24
 WIDTH = 6
@@ -174,7 +179,7 @@ def test_a_run_has_a_model_scores_and_a_history_a_fold(trained):
         assert list(rows[0]) == ["epoch", "loss", "lwlrap", "val_loss", "val_lwlrap"]
         assert f"  1/2 {rows[0]['loss']:12.4f} {rows[0]['lwlrap']:12.4f}" in ended.out
     assert "* best" in ended.out
-    oof, tests = load_run(world.runs, "mfcc")
+    oof, tests = RunFolder(world.runs, "mfcc").load()
     assert len(oof.clip_ids) == N_CLIPS
     assert tests == []
     assert f"out-of-fold lwlrap {lwlrap(world.truth_of(oof), oof.values):.4f}" in ended.out
@@ -186,16 +191,18 @@ def test_tensorboard_gets_what_the_history_has(trained):
     for part in ("train", "validation"):
         (path,) = (folder / "logs" / part).iterdir()
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            event = tf.compat.v1.Event.FromString(record)
+            event = Event.FromString(record)
             for value in event.summary.value:
                 assert value.metadata.plugin_data.plugin_name == "scalars"
                 name = ("val_" if part == "validation" else "") + value.tag.removeprefix("epoch_")
-                found[event.step, name] = float(tf.make_ndarray(value.tensor))
+                # Keras counts epochs from 0.
+                found[event.step + 1, name] = float(make_ndarray(value.tensor))
     for row in read_history(folder):
         for name, value in row.items():
             if name != "epoch":
                 assert found.pop((int(row["epoch"]), name)) == pytest.approx(value, rel=1e-6)
-    assert not found
+    # Keras adds the learning rate.
+    assert {name for _, name in found} == {"learning_rate"}
 
 
 def covering(frames, n):
@@ -248,7 +255,8 @@ def test_noisy_clips_train_in_every_fold_and_validate_in_none(trained, world, tr
     ended = train("--noisy")
     assert "fold 0: 15 training clips, 12 validation clips" in ended.out
     assert "fold 1: 15 training clips, 12 validation clips" in ended.out
-    assert set(load_run(world.runs, "mfcc")[0].clip_ids) == {f"{i:02}.wav" for i in range(N_CLIPS)}
+    oof, _ = RunFolder(world.runs, "mfcc").load()
+    assert set(oof.clip_ids) == {f"{i:02}.wav" for i in range(N_CLIPS)}
 
 
 def test_one_label_a_clip(world, train):
@@ -257,7 +265,7 @@ def test_one_label_a_clip(world, train):
     assert ended.code == 0, ended.err
     assert "5 clips with several labels are left out" in ended.out
     assert re.search(r"best epoch .* val_accuracy [01]\.", ended.out)
-    oof, _ = load_run(world.runs, "mfcc")
+    oof, _ = RunFolder(world.runs, "mfcc").load()
     several = {x.clip_id for x in read_labels(world.data) if len(x.labels) > 1}
     assert not several & set(oof.clip_ids)
     # No clip is Rain alone any more; it keeps its column.
@@ -283,13 +291,13 @@ def test_a_seed_gives_the_same_scores_and_another_gives_others(done, train):
 def test_every_epoch_has_every_training_clip_in_another_order_and_other_crops(
     world, train, monkeypatch
 ):
-    result, random_crops = [], fitting.random_crops
+    result, random_crops = [], fold_data.random_crops
 
     def drawn(*args):
         result.append(random_crops(*args))
         return result[-1]
 
-    monkeypatch.setattr(fitting, "random_crops", drawn)
+    monkeypatch.setattr(fold_data, "random_crops", drawn)
     train("--fold", 0, "--epochs", 3)
     orders = [crops.row.tolist() for crops in result]
     assert [sorted(order) for order in orders] == [list(range(12))] * 3
@@ -303,7 +311,7 @@ def test_folds_side_by_side_are_as_good(done, run_stage):
     ended = run_stage("train", "--features", "mfcc", *done.where, *TINY, "--run", "two",
                       "--jobs", 2)
     assert ended.code == 0, ended.err
-    one, two = (load_run(done.runs, run)[0] for run in ("mfcc", "two"))
+    one, two = (RunFolder(done.runs, run).load()[0] for run in ("mfcc", "two"))
     assert one.clip_ids == two.clip_ids
     # Another number of threads may sum in another order.
     np.testing.assert_allclose(one.values, two.values, atol=1e-5)
@@ -350,7 +358,7 @@ def test_going_on_gives_what_never_stopping_gives(
         monkeypatch.undo()
         assert not (world.runs / "killed" / "run.json").exists()
     ended = train(*flags, "--run", "killed", "--resume")
-    assert f"goes on after epoch {epochs[-1]}" in ended.out
+    assert f"resumes after epoch {epochs[-1]}" in ended.out
     for name in ("oof.npz", "history.csv"):
         assert world.bytes_of("killed", name) == world.bytes_of("whole", name)
     assert not world.bytes_of("killed", "training.npz")
@@ -378,8 +386,8 @@ def test_kill_minus_nine_and_the_same_command_again(world, run_stage, stage_comm
     ended = run_stage("train", *flags)
     assert ended.code == 0, ended.err
     # The state is written before the history.
-    assert (f"goes on after epoch {len(before)}" in ended.out
-            or f"goes on after epoch {len(before) + 1}" in ended.out)
+    assert (f"resumes after epoch {len(before)}" in ended.out
+            or f"resumes after epoch {len(before) + 1}" in ended.out)
     assert ended.err == ""  # TensorFlow has nothing to say either
     rows = read_history(folder)
     assert rows[:len(before)] == before
@@ -395,7 +403,7 @@ def test_a_damaged_state_is_an_error_that_says_what_to_do(world, train, kill_aft
     path.write_bytes(path.read_bytes()[:-300])
     ended = train("--fold", 0)
     assert ended.code == StoreError.exit_code
-    assert "Delete it to train this fold anew" in ended.err
+    assert "Delete it to retrain the fold" in ended.err
     path.unlink()
     assert train("--fold", 0).code == 0
 
@@ -478,6 +486,167 @@ def test_a_half_replaced_run_is_no_run(done, train, kill_after):
     assert not (done.runs / "mfcc" / "run.json").exists()
 
 
+def test_resume_begins_the_next_fold_of_a_run_that_was_begun(world, train):
+    # Fold 0 is finished, fold 1 was not begun.
+    assert train("--fold", 0).code == 0
+    refused = train("--seed", 5, "--fold", 1, "--resume")
+    assert (refused.code, "seed: 0, now 5" in refused.err) == (2, True)
+    ended = train("--resume")
+    assert ended.code == 0, ended.err
+    assert "fold 1: best epoch" in ended.out
+    assert "fold 0: best epoch" not in ended.out
+
+
+def test_a_fold_in_training_cannot_be_trained_by_another_process(world, train, stage_command):
+    folder = RunFolder(world.runs, "mfcc").fold(0)
+    code = (
+        "import sys, pathlib\n"
+        "from pipeline.runs.folder import RunFolder\n"
+        "with RunFolder(pathlib.Path(sys.argv[1]), 'mfcc').fold(0).locked():\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, world.runs], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, env=stage_command.environment) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        ended = train("--fold", 0)
+        assert ended.code == 1
+        assert f"folds/0 is in use by process {holder.pid}" in ended.err
+        assert "--run" in ended.err
+        holder.stdin.close()
+    assert folder.read() is None
+    assert train("--fold", 0).code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", ["between folds", "within a fold"])
+def test_resumed_scores_do_not_depend_on_jobs_and_folds_left(
+    world, run_stage, stage_command, kill
+):
+    # Frames for conv2d, whose sums depend on the number of threads.
+    rng = np.random.default_rng(1)
+    spec = replace(SPEC, width=32)
+    make_store(world.stores, spec, {
+        x.clip_id: rng.normal(size=(70 + i, 32)).astype(np.float32)
+        for i, x in enumerate(world.labels)
+    })
+    flags = ("--features", "mfcc", *world.where, "--model", "conv2d", "--seconds", 1.0,
+             "--epochs", 6, "--patience", 6, "--batch-size", 8)
+    whole = run_stage("train", *flags, "--run", "whole", "--jobs", 2)
+    assert whole.code == 0, whole.err
+    killed = RunFolder(world.runs, "killed")
+    if kill == "between folds":
+        assert run_stage("train", *flags, "--run", "killed", "--jobs", 2, "--fold", 0).code == 0
+    else:
+        process = subprocess.Popen(
+            stage_command("train", *flags, "--run", "killed", "--jobs", 2),
+            env=stage_command.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 120
+        while not killed.fold(0).checkpoint.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        while (killed.fold(0).path / ".lock").exists() and _is_in_use(killed.fold(0).path):
+            assert time.monotonic() < deadline  # workers end with their parent
+            time.sleep(0.1)
+        time.sleep(1)
+        assert killed.fold(0).read()["finished"] is False
+    # Now with one job: by itself it would take all threads.
+    ended = run_stage("train", *flags, "--run", "killed", "--jobs", 1)
+    assert ended.code == 0, ended.err
+    assert world.bytes_of("killed", "oof.npz") == world.bytes_of("whole", "oof.npz")
+    threads = {killed.fold(k).read()["threads"] for k in (0, 1)}
+    assert threads == {RunFolder(world.runs, "whole").fold(0).read()["threads"]}
+
+
+def _is_in_use(folder):
+    with open(folder / ".lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_threads_follow_from_jobs_and_are_kept(world, train, monkeypatch):
+    cores = {-1: 8}
+    monkeypatch.setattr("pipeline.runtime.parallel.worker_count",
+                        lambda jobs: cores.get(jobs, jobs))
+    fold = RunFolder(world.runs, "mfcc").fold
+    assert train("--fold", 0).code == 0  # one job, all cores
+    assert fold(0).read()["threads"] == 8
+    cores[-1] = 4
+    ended = train()
+    assert "8 threads per fold, as the run was begun with" in ended.out
+    assert fold(1).read()["threads"] == 8
+    assert train("--run", "other", "--fold", 1).code == 0
+    assert RunFolder(world.runs, "other").fold(1).read()["threads"] == 4
+
+
+# ---- edited networks
+
+
+@pytest.fixture
+def edited(world, stage_command, tmp_path):
+    """A copy of the code, with a training of it; returns (train, edit a file of models/)."""
+    code = tmp_path / "code"
+    for name in ("features", "models", "pipeline"):
+        shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
+    command = stage_command("train", "--features", "mfcc", *world.where, *TINY, "--fold", 0)
+
+    def train(*flags):
+        return subprocess.run(
+            [*command, *flags], cwd=code, capture_output=True, text=True, timeout=120,
+            env={**stage_command.environment, "PYTHONPATH": str(code)},
+        )
+
+    def edit(path, old, new):
+        text = (code / path).read_text()
+        assert old in text
+        (code / path).write_text(text.replace(old, new))
+
+    return train, edit
+
+
+def test_an_edited_network_is_retrained_and_an_edited_comment_is_not(world, edited):
+    train, edit = edited
+    assert train().returncode == 0
+    before = world.bytes_of("mfcc", "model.keras")
+    # A comment, a docstring, and a layer of another network: built again, and found the same.
+    edit("models/networks/notebook.py", "# (clips, 10, 2, 32)", "# (clips, time, feature, 32)")
+    edit("models/networks/notebook.py", "x = layers.Dense(64)(x)", "x = layers.Dense(65)(x)")
+    ended = train()
+    assert "nothing to do" in ended.stdout, ended.stderr
+    edit("models/networks/notebook.py", "return layers.GlobalMaxPooling2D()(x)",
+         "return layers.GlobalAveragePooling2D()(x)")
+    refused = train("--resume")
+    assert refused.returncode == 2
+    assert "network: other layers than the model was trained with" in refused.stderr
+    assert world.bytes_of("mfcc", "model.keras") == before
+    ended = train()
+    assert "network: other layers than the model was trained with" in ended.stdout
+    assert world.bytes_of("mfcc", "model.keras") != before
+    assert "nothing to do" in train().stdout
+
+
+def test_nothing_to_do_needs_no_tensorflow(done, stage_command):
+    code = (
+        "import sys\n"
+        "from pipeline.cli.settings import parse\n"
+        "from pipeline import train\n"
+        "train.run(parse('train', train.Settings, '', sys.argv[1:]))\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    flags = stage_command("train", "--features", "mfcc", *done.where, *TINY)[3:]
+    ended = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True,
+                           env=stage_command.environment)
+    assert ended.returncode == 0, ended.stderr
+    assert "nothing to do" in ended.stdout
+
+
 # ---- when to stop
 
 
@@ -518,7 +687,7 @@ def test_a_training_that_diverges_stops_and_says_so(world, train):
     ended = train("--learning-rate", 1e38, "--epochs", 5)
     assert ended.code == 1
     assert "fold 0, epoch " in ended.err
-    assert "not a finite number" in ended.err
+    assert "training diverged: the loss became NaN or infinite" in ended.err
     assert "lower --learning-rate than 1e+38" in ended.err
 
 
@@ -549,7 +718,7 @@ def test_clips_that_were_left_out_as_bad_are_only_noted(world, train):
     ended = train("--fold", 1)
     assert ended.code == 0, ended.err
     assert "1 bad clips were left out" in ended.out
-    assert "03.wav" not in load_run(world.runs, "mfcc")[0].clip_ids
+    assert "03.wav" not in RunFolder(world.runs, "mfcc").load()[0].clip_ids
 
 
 @pytest.mark.parametrize(("flags", "said"), [
@@ -557,7 +726,6 @@ def test_clips_that_were_left_out_as_bad_are_only_noted(world, train):
     (("--folds", 3), "--folds is 3; prepare made 2"),
     (("--folds", 1, "--fold", 1), "contradict each other"),
     (("--model", "conv2d"), "conv2d needs at least 16 frames, not 8"),
-    (("--model", "conv2"), "did you mean conv2d?"),
     (("--model", "conv1d"), "conv1d takes (samples,)"),
     (("--run", "a/b"), "needs the name of a folder"),
     (("--jobs", 0), "--jobs is 0"),
@@ -571,12 +739,18 @@ def test_what_cannot_be_trained_is_said_and_nothing_is_touched(done, train, flag
     assert {p: p.read_bytes() for p in done.runs.rglob("*") if p.is_file()} == before
 
 
+def test_an_unknown_model_is_refused_with_the_known_ones(train, capfd):
+    with pytest.raises(SystemExit) as stopped:
+        train("--model", "conv2")
+    assert stopped.value.code == 2
+
+
 def test_one_class_is_nothing_to_tell_apart_and_no_folds_nothing_to_hold_against(world, train):
     write_dataset(world.data, Dataset(world.root, "csv", CLASSES[:1], "multi"))
     write_labels(world.data, [Label("00.wav", CLASSES[:1], "noisy", None, "")])
     ended = train()
     assert ended.code == 2
-    assert "has 1 class; needs two at least" in ended.err
+    assert "has 1 class; needs at least two" in ended.err
     assert "no curated clips" in ended.err
 
 
@@ -590,13 +764,10 @@ def test_an_ensemble_is_not_overwritten(world, train):
 
 
 def test_the_first_model_is_a_matter_of_seed_and_fold(world):
-    store = open_store(world.stores / "mfcc.h5")
-    labels = tuple(x for x in read_labels(world.data) if x.split == "curated")
-
     def weights(seed, fold):
-        task = FoldTask(recipe(seed=seed), {}, fold, Path("x"), Path("y"), CLASSES, labels, labels,
-                        1)
-        return make_model(task, store).get_weights()[-2].tobytes()
+        model = make_model(recipe(seed=seed), SPEC, len(CLASSES), fold=fold, mean=np.zeros(WIDTH),
+                           variance=np.ones(WIDTH))
+        return model.get_weights()[-2].tobytes()
 
     assert weights(0, 0) == weights(0, 0)
     assert len({weights(0, 0), weights(0, 1), weights(1, 0)}) == 3
@@ -605,7 +776,7 @@ def test_the_first_model_is_a_matter_of_seed_and_fold(world):
 def test_differences_name_every_key():
     old = {"epochs": 2, "feature": {"config": {"sr": 8000, "n_fft": 256}}, "clips": "a"}
     new = {"epochs": 3, "feature": {"config": {"sr": 16000, "n_fft": 256}}, "clips": "b"}
-    assert runs.differences(old, new) == [
+    assert differences(old, new) == [
         "clips: other clips, labels, folds or audio", "epochs: 2, now 3",
         "feature.config.sr: 8000, now 16000",
     ]
@@ -633,7 +804,7 @@ def test_training_loads_no_decoder_and_is_quiet(world, stage_command):
 
 def test_without_tensorflow_it_says_how_to_get_it(world, run_stage, tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise ImportError('none here')")
-    path = os.pathsep.join([str(tmp_path), str(Path(runs.__file__).parents[2])])
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
     ended = run_stage("train", "--features", "mfcc", *world.where, *TINY,
                       env={"PYTHONPATH": path})
     assert ended.code == 2

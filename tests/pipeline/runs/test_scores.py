@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.runs.scores import Scores, align, atomic_write, join, load, load_run, read_run, save
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import Scores, align, atomic_write, join, load, save
 from pipeline.runtime.errors import PipelineError, StoreError, UsageError
 
 CLASSES = ("Bark", "Rain", "Zither")
@@ -98,7 +99,7 @@ def test_a_broken_file_is_a_store_error_that_names_it(tmp_path, monkeypatch):
     path = tmp_path / "s.npz"
     for what, content in list(broken_files(path)):
         path.write_bytes(content)
-        with pytest.raises(StoreError, match=r"(?s)s\.npz: not a sound score.*`make it`"):
+        with pytest.raises(StoreError, match=r"(?s)s\.npz: not a valid score.*`make it`"):
             pytest.fail(f"{what}: {load(path, made_by='make it')}")
     assert not Path("bomb").exists()
 
@@ -172,7 +173,7 @@ def test_join_refuses_a_clip_of_two_folds_and_other_classes():
 
 def test_load_run_joins_the_folds_and_keeps_their_tests_apart(tmp_path):
     write_run(tmp_path)
-    oof, tests = load_run(tmp_path, "mfcc")
+    oof, tests = RunFolder(tmp_path, "mfcc").load()
     assert oof.clip_ids == ("0a", "0b", "0c", "0d", "1a", "1b", "1c", "1d")
     np.testing.assert_array_equal(oof.values[4:], scores("abcd", seed=1).values)
     np.testing.assert_array_equal([t.values for t in tests],
@@ -181,14 +182,14 @@ def test_load_run_joins_the_folds_and_keeps_their_tests_apart(tmp_path):
 
 def test_load_run_of_an_ensemble_and_of_a_run_before_predict(tmp_path):
     write_run(tmp_path, tests=False)
-    assert load_run(tmp_path, "mfcc")[1] == []
+    assert RunFolder(tmp_path, "mfcc").load()[1] == []
     folder = tmp_path / "both"
     save(folder / "oof.npz", scores())
     save(folder / "test.npz", scores("xy"))
     facts = {"kind": "ensemble", "classes": CLASSES, "label_mode": "single"}
     (folder / "run.json").write_text(json.dumps(facts))
-    assert read_run(tmp_path, "both").label_mode == "single"
-    oof, tests = load_run(tmp_path, "both")
+    assert RunFolder(tmp_path, "both").read().label_mode == "single"
+    oof, tests = RunFolder(tmp_path, "both").load()
     assert oof.clip_ids == tuple("abcd")
     assert [t.clip_ids for t in tests] == [("x", "y")]
 
@@ -199,19 +200,19 @@ def test_load_run_of_an_ensemble_and_of_a_run_before_predict(tmp_path):
 def test_a_fold_without_scores_names_the_stage_that_makes_them(tmp_path, gone, command):
     (write_run(tmp_path) / gone).unlink()
     with pytest.raises(UsageError, match=rf"{gone}: no such file; `python -m {command}`"):
-        load_run(tmp_path, "mfcc")
+        RunFolder(tmp_path, "mfcc").load()
 
 
 def test_an_unknown_run_lists_the_known_ones(tmp_path):
     with pytest.raises(UsageError, match=r"no run 'mfcc'.*pipeline.train"):
-        load_run(tmp_path, "mfcc")
+        RunFolder(tmp_path, "mfcc").load()
     write_run(tmp_path)
     write_run(tmp_path, "logmel")
     with pytest.raises(UsageError, match=r"'mfc'; did you mean mfcc\? there are: logmel, mfcc"):
-        load_run(tmp_path, "mfc")
+        RunFolder(tmp_path, "mfc").load()
     for outside in ("../mfcc", "", "..", "mfcc/folds/0"):
         with pytest.raises(UsageError, match="has no run"):
-            load_run(tmp_path / "logmel", outside)
+            RunFolder(tmp_path / "logmel", outside).load()
 
 
 @pytest.mark.parametrize("content", [
@@ -222,10 +223,10 @@ def test_an_unknown_run_lists_the_known_ones(tmp_path):
 def test_a_broken_run_json_is_a_store_error(tmp_path, content):
     (write_run(tmp_path) / "run.json").write_text(content)
     with pytest.raises(StoreError, match=r"mfcc/run.json: .*train the run again"):
-        load_run(tmp_path, "mfcc")
+        RunFolder(tmp_path, "mfcc").load()
 
 
 def test_scores_of_other_classes_than_the_run_are_a_store_error(tmp_path):
     write_run(tmp_path, classes=["Bark", "Rain"])
     with pytest.raises(StoreError, match=r"folds/0/oof.npz: its classes .*\(Zither\)"):
-        load_run(tmp_path, "mfcc")
+        RunFolder(tmp_path, "mfcc").load()

@@ -41,7 +41,7 @@ def test_nothing_has_changed(runs):
 def test_a_member_with_other_scores(runs, changed):
     write(runs, "mfcc", {"folds": [0, 1]}, **{changed: "ca"})
     (errors,) = stale(runs, "both")
-    assert "made of other scores than there are now in mfcc" in errors
+    assert "made from scores that have changed since in mfcc" in errors
     # What is made of both is no fresher.
     outer = {"kind": "ensemble", "made_of": digests(runs, ["both"])}
     write(runs, "outer", outer, oof="abcd")
@@ -56,5 +56,5 @@ def test_a_member_that_is_gone_cannot_differ(runs):
 def test_folds_that_were_made_anew(runs):
     labels = {**LABELS, "a": Label("a", ("A",), "curated", 1, "")}
     for name in ("mfcc", "both"):
-        with pytest.raises(UsageError, match=r"mfcc, fold 0: 1 clips are of another fold.*: a"):
+        with pytest.raises(UsageError, match=r"mfcc, fold 0: 1 clips are in another fold.*: a"):
             check_folds(runs, [name], labels)

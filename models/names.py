@@ -1,0 +1,22 @@
+"""Names of the models, without Keras: what ``train --model`` offers, and the default.
+
+A new model needs a line here and one in :data:`models.build.ARCHITECTURES`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Model = Literal["conv1d", "conv2d", "dummy1d", "dummy2d"]
+MODELS: tuple[str, ...] = get_args(Model)
+
+
+def default_model(width: int) -> str:
+    """Name of the model to train where none is chosen.
+
+    Parameters
+    ----------
+    width : int
+        Values per frame of the feature; 0 for raw waves, whose frame is one sample.
+    """
+    return "conv2d" if width else "conv1d"

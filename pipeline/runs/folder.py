@@ -1,0 +1,373 @@
+"""Paths and records of a run. Nothing else knows the layout of the folder of all runs.
+
+::
+
+    RUNS/NAME/run.json              a training ("kind": "train") or an ensemble of runs
+    RUNS/NAME/folds/K/fold.json     identity of fold K's training, thread count, best epoch
+    RUNS/NAME/folds/K/training.npz  state after the last epoch, until the fold is finished
+    RUNS/NAME/folds/K/model.keras   model of the best epoch
+    RUNS/NAME/folds/K/oof.npz       its scores on the fold's validation clips
+    RUNS/NAME/folds/K/history.csv   one row per epoch
+    RUNS/NAME/folds/K/logs/         the same for TensorBoard
+    RUNS/NAME/test/K.npz            scores of fold K's model on the test clips
+    RUNS/NAME/test/K.json           what these were computed from
+    RUNS/NAME/oof.npz, test.npz     scores of an ensemble, which has no folds of its own
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pipeline.runs.recipe import Recipe
+from pipeline.runs.scores import Scores, align, join, load, save
+from pipeline.runtime.errors import StoreError, UsageError, listed
+from pipeline.runtime.files import atomic_write, locked
+
+_RUN = "run.json"
+_TRAIN, _PREDICT, _ENSEMBLE = (
+    f"python -m pipeline.{stage}" for stage in ("train", "predict", "ensemble")
+)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json of a training or an ensemble; fields of the other kind are empty.
+
+    Attributes
+    ----------
+    name : str
+        The folder's name, which the file does not repeat.
+    kind : {"train", "ensemble"}
+    label_mode : {"multi", "single"}
+    classes : tuple of str
+    seed : int
+    folds : tuple of int
+        The folds that are trained; none for an ensemble.
+    settings, feature : dict
+        The recipe and the feature that a training was run with.
+    fingerprint : str
+        Of the feature.
+    clips, network, training_version
+        The rest of a training's identity, see :mod:`pipeline.runs.identity`.
+    method : str
+    members : tuple of str
+    weights : tuple of float
+    made_of : dict of str to str
+        An ensemble's members and the digests of their scores.
+    """
+
+    name: str
+    kind: str
+    label_mode: str
+    classes: tuple[str, ...]
+    seed: int = 0
+    folds: tuple[int, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    feature: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    clips: str = ""
+    network: str = ""
+    training_version: int = 0
+    method: str = ""
+    members: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    made_of: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of a training; raises KeyError if damaged."""
+        return Recipe(**{f.name: self.settings[f.name] for f in fields(Recipe)})
+
+
+# What run.json holds, in this order.
+_KEYS = {
+    "train": ("kind", "label_mode", "seed", "folds", "fingerprint", "settings", "feature",
+              "classes", "clips", "network", "training_version"),
+    "ensemble": ("kind", "method", "members", "weights", "label_mode", "classes", "seed",
+                 "made_of"),
+}
+
+
+@dataclass(frozen=True)
+class FoldFolder:
+    """RUNS/NAME/folds/K.
+
+    Attributes
+    ----------
+    run : RunFolder
+    fold : int
+    """
+
+    run: RunFolder
+    fold: int
+
+    @property
+    def path(self) -> Path:
+        """RUNS/NAME/folds/K."""
+        return self.run.path / "folds" / str(self.fold)
+
+    @property
+    def model(self) -> Path:
+        """The best epoch's model."""
+        return self.path / "model.keras"
+
+    @property
+    def oof(self) -> Path:
+        """Scores of the validation clips."""
+        return self.path / "oof.npz"
+
+    @property
+    def history(self) -> Path:
+        """One row per epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state after the last epoch, until the fold is finished."""
+        return self.path / "training.npz"
+
+    @property
+    def logs(self) -> Path:
+        """For TensorBoard."""
+        return self.path / "logs"
+
+    @property
+    def test(self) -> Path:
+        """Scores of the test clips."""
+        return self.run.path / "test" / f"{self.fold}.npz"
+
+    @property
+    def _record(self) -> Path:
+        return self.path / "fold.json"
+
+    @property
+    def _test_record(self) -> Path:
+        return self.test.with_suffix(".json")
+
+    def read(self) -> dict[str, Any] | None:
+        """Read fold.json; None without a readable one: the fold is retrained then."""
+        record = _read(self._record)
+        return record if record and isinstance(record.get("identity"), dict) else None
+
+    def is_finished(self, identity: Mapping[str, Any]) -> bool:
+        """Whether the fold is trained to its end with this identity and no file is missing."""
+        record = self.read()
+        return bool(
+            record and record["identity"] == identity and record.get("finished")
+            and all(path.is_file() for path in (self.model, self.oof, self.history))
+        )
+
+    def is_resumable(self, identity: Mapping[str, Any]) -> bool:
+        """Whether a training with this identity was stopped after at least one epoch."""
+        record = self.read()
+        return bool(
+            record and record["identity"] == identity and not record.get("finished")
+            and self.checkpoint.is_file()
+        )
+
+    def begin(self, identity: Mapping[str, Any], **record: Any) -> None:
+        """Delete what an earlier training left, and record the new one.
+
+        A run.json that names the fold goes too, so that nothing reads a half-replaced run.
+        """
+        if self.fold in (_read(self.run.record_path) or {}).get("folds", ()):
+            self.run.record_path.unlink()
+        for path in (self._record, self.checkpoint, self.model, self.oof, self.history,
+                     self.test, self._test_record):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.logs, ignore_errors=True)
+        write_json(self._record, {"identity": identity, "finished": False, **record})
+
+    def finish(self, **results: Any) -> None:
+        """Record that the fold is finished, and delete its state."""
+        write_json(self._record, {**(self.read() or {}), "finished": True, **results})
+        self.checkpoint.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the fold's lock; raises a PipelineError if another training holds it."""
+        with locked(self.path, flag="--run"):
+            try:
+                yield
+            finally:
+                # The lock file would make two equal trainings different folders.
+                (self.path / ".lock").unlink(missing_ok=True)
+
+    def load_test(self) -> Scores:
+        """Read the fold's test scores; raises a UsageError if there are none."""
+        return load(self.test, made_by=_PREDICT)
+
+    def save_test(self, scores: Scores, inputs: Mapping[str, Any]) -> None:
+        """Write the fold's test scores, and the inputs that they were computed from."""
+        self._test_record.unlink(missing_ok=True)
+        save(self.test, scores)
+        write_json(self._test_record, inputs)
+
+    def test_is_current(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether the test scores were computed from these inputs."""
+        return self.test.is_file() and _read(self._test_record) == inputs
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """RUNS/NAME, which need not exist yet.
+
+    Attributes
+    ----------
+    runs_dir : Path
+    name : str
+    """
+
+    runs_dir: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """RUNS/NAME."""
+        return self.runs_dir / self.name
+
+    @property
+    def record_path(self) -> Path:
+        """run.json."""
+        return self.path / _RUN
+
+    @property
+    def is_run(self) -> bool:
+        """Whether there is a run.json."""
+        return is_folder_name(self.name) and self.record_path.is_file()
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether run.json is that of an ensemble."""
+        return (_read(self.record_path) or {}).get("kind") == "ensemble"
+
+    def fold(self, fold: int) -> FoldFolder:
+        """The files of one fold."""
+        return FoldFolder(self, fold)
+
+    def begun_folds(self) -> list[FoldFolder]:
+        """All folds with a folder, whatever they were trained with."""
+        names = (p.name for p in (self.path / "folds").glob("*"))
+        return [self.fold(k) for k in sorted(int(n) for n in names if n.isdecimal())]
+
+    def read(self) -> RunRecord:
+        """Read run.json.
+
+        Raises
+        ------
+        UsageError
+            If there is no such run; lists the known ones.
+        StoreError
+            If run.json is damaged.
+        """
+        if not self.is_run:
+            known = sorted(p.parent.name for p in self.runs_dir.glob(f"*/{_RUN}"))
+            near = difflib.get_close_matches(self.name, known, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(f"{self.runs_dir} has no run {self.name!r}; {hint}there are: "
+                             f"{', '.join(known) or f'none; `{_TRAIN}` makes one'}")
+        path = self.record_path
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            kind = facts.get("kind", "train")
+            keys = [key for key in _KEYS[kind] if key in facts]
+            values: dict[str, Any] = {
+                key: tuple(facts[key]) if isinstance(facts[key], list) else facts[key]
+                for key in keys
+            }
+            record = RunRecord(self.name, **{**values, "kind": kind})
+            if not isinstance(record.classes, tuple) or not isinstance(record.folds, tuple):
+                raise TypeError("classes and folds must be lists")
+            if kind == "train" and "folds" not in facts:
+                raise KeyError("folds")
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise StoreError(f"{path}: not a valid run.json ({error!r}); train the run again"
+                             ) from None
+        if (not all(type(k) is int for k in record.folds)
+                or record.label_mode not in ("multi", "single")):
+            raise StoreError(f"{path}: folds are {list(record.folds)}, label_mode is "
+                             f"{record.label_mode!r}; needs whole numbers, and multi or single; "
+                             "train the run again")
+        return record
+
+    def write(self, record: RunRecord) -> None:
+        """Write run.json."""
+        write_json(self.record_path, {k: getattr(record, k) for k in _KEYS[record.kind]})
+
+    def write_ensemble(self, record: RunRecord, oof: Scores, test: Scores | None) -> None:
+        """Replace the folder's scores by those of an ensemble; `test` is None without any.
+
+        run.json is deleted first and written last: without it nothing reads the folder.
+        """
+        self.record_path.unlink(missing_ok=True)
+        (self.path / "test.npz").unlink(missing_ok=True)
+        save(self.path / "oof.npz", oof)
+        if test is not None:
+            save(self.path / "test.npz", test)
+        self.write(record)
+
+    def score_files(self) -> list[Path]:
+        """All files of scores that the run should have, in a fixed order."""
+        folds = [self.fold(k) for k in self.read().folds]
+        return ([path for fold in folds for path in (fold.oof, fold.test)]
+                or [self.path / "oof.npz", self.path / "test.npz"])
+
+    def load(self) -> tuple[Scores, list[Scores]]:
+        """Read the out-of-fold scores, and the test scores per fold (one entry for an ensemble).
+
+        The test scores are an empty list before ``pipeline.predict`` has run at all.
+
+        Raises
+        ------
+        UsageError
+            If there is no such run, or some of its folds have scores and others do not.
+        StoreError
+            If a file is damaged, or has other classes than run.json.
+        """
+        record = self.read()
+        files = self.score_files()
+        oof = self._load(record, files[::2], _TRAIN if record.folds else _ENSEMBLE)
+        tests: list[tuple[str, Scores]] = []
+        if any(path.exists() for path in files[1::2]):
+            tests = self._load(record, files[1::2], _PREDICT if record.folds else _ENSEMBLE)
+        return join(oof), align(tests) if tests else []
+
+    def _load(
+        self, record: RunRecord, paths: Sequence[Path], made_by: str
+    ) -> list[tuple[str, Scores]]:
+        loaded = [(f"{path}", load(path, made_by=made_by)) for path in paths]
+        for path, scores in loaded:
+            if odd := sorted(set(scores.classes) ^ set(record.classes)):
+                raise StoreError(
+                    f"{path}: its classes are not those of run.json ({listed(odd)}); "
+                    "train and predict the run again"
+                )
+        return loaded
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a run's name is the name of a folder in RUNS, not a path elsewhere."""
+    return name not in ("", ".", "..") and Path(name).name == name
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON atomically, keys in the order given."""
+    with atomic_write(path) as partial:
+        partial.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return result if isinstance(result, dict) else None

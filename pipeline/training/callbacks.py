@@ -1,0 +1,209 @@
+"""Callbacks of the one ``model.fit`` per fold: validation, early stopping, exact resuming, output.
+
+Keras' ``EarlyStopping``, ``CSVLogger`` and ``BackupAndRestore`` are not used, because they cannot
+resume exactly: the counters of the first start again at 0, and weights and epoch are two files, so
+that a kill between them leaves the weights of one epoch with the number of another.
+``TerminateOnNaN`` ends a training as if it had succeeded; ours raises an error.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.runs import scores
+from pipeline.runs.recipe import Recipe
+from pipeline.runs.scores import Scores
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.rows import write_rows
+from pipeline.scoring import metrics
+from pipeline.training import checkpoint
+from pipeline.training.checkpoint import Row
+from pipeline.training.fold_data import Floats, FoldData
+from pipeline.training.prediction import crop_scores, mean_by_clip
+
+# The column of the history that decides, and its sign: the larger the better.
+MONITORS = {"loss": ("val_loss", -1), "lwlrap": ("val_lwlrap", 1)}
+
+
+def is_over(history: Sequence[Row], recipe: Recipe) -> bool:
+    """Whether the last epoch is done, or `patience` epochs in a row brought no improvement."""
+    n = len(history)
+    return n >= recipe.epochs or n - best_epoch(history, recipe.monitor) >= recipe.patience
+
+
+def best_epoch(history: Sequence[Row], monitor: str) -> int:
+    """The first of the best epochs, from 1; 0 without any."""
+    column, sign = MONITORS[monitor]
+    return 1 + max(range(len(history)), key=lambda i: sign * history[i][column], default=-1)
+
+
+class EpochDisplay:
+    """Table of epochs on stdout, one row each, and a progress bar on a terminal.
+
+    Parameters
+    ----------
+    fold : int
+    epochs : int
+        The maximum.
+    alone : bool
+        Whether no other fold is trained at the same time: then there is a progress bar, and rows
+        need not name their fold.
+    """
+
+    def __init__(self, fold: int, epochs: int, *, alone: bool) -> None:
+        self._fold = f"fold {fold}: "
+        self._epochs, self._alone = epochs, alone
+        self._width = max(len("epoch"), 2 * len(str(epochs)) + 1)
+        self._has_header = False
+
+    def say(self, text: str) -> None:
+        """Print a line of text."""
+        self._write(self._fold + text)
+
+    def bar(self, epoch: int, n_batches: int) -> Any:
+        """A progress bar over an epoch's batches, to be updated and closed."""
+        return tqdm(
+            total=n_batches, disable=not (self._alone and sys.stderr.isatty()), leave=False,
+            desc=f"  epoch {epoch}/{self._epochs}", unit="batch", dynamic_ncols=True,
+        )
+
+    def row(self, values: Mapping[str, float], seconds: float, *, best: bool) -> None:
+        """Print an epoch: its number, metrics, duration, and whether it is the best so far."""
+        names = [name for name in values if name != "epoch"]
+        if not self._has_header:
+            self._cells([f"{'epoch':>{self._width}}", *(f"{n:>12}" for n in names),
+                         f"{'seconds':>8}"])
+            self._has_header = True
+        epoch = f"{int(values['epoch'])}/{self._epochs}"
+        self._cells([f"{epoch:>{self._width}}", *(f"{values[n]:12.4f}" for n in names),
+                     f"{seconds:8.1f}", *([" * best"] if best else [])])
+
+    def _cells(self, cells: list[str]) -> None:
+        self._write(("" if self._alone else self._fold) + " ".join(cells))
+
+    @staticmethod
+    def _write(line: str) -> None:
+        # In one piece: several processes may write to one terminal.
+        sys.stdout.write(f"  {line}\n")
+        sys.stdout.flush()
+
+
+class Progress(keras.callbacks.Callback):
+    """Progress bar within an epoch; raises a PipelineError as soon as the loss is not finite."""
+
+    def __init__(self, data: FoldData, display: EpochDisplay) -> None:
+        super().__init__()
+        self._data, self._display = data, display
+        self._epoch = 0
+        self._bar: Any = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch + 1
+        self._bar = self._display.bar(self._epoch, self._data.batches_per_epoch)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._bar.update()
+        if not math.isfinite(logs["loss"]):
+            self._bar.close()
+            raise diverged(self._data, self._epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._bar.close()
+
+
+class ClipValidation(keras.callbacks.Callback):
+    """Score the validation clips after each epoch, and add ``val_…`` to its metrics.
+
+    The validation loss is the mean over clips of the mean loss over the crops that cover the clip;
+    lwlrap and accuracy are of clips too, not of crops. `clip_scores` [shape=(n_validation,
+    n_classes), dtype=float32] are those after the last epoch.
+    """
+
+    def __init__(self, data: FoldData) -> None:
+        super().__init__()
+        self._data = data
+        self.clip_scores: Floats = np.empty((0, 0), np.float32)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        data, crops = self._data, self._data.validation
+        of_crops = crop_scores(self.model, data.source, crops, data.task.recipe.batch_size)
+        losses = self.model.loss.call(data.targets[crops.row], of_crops)
+        self.clip_scores = mean_by_clip(of_crops, crops)
+        loss = float(mean_by_clip(keras.ops.convert_to_numpy(losses), crops).mean(dtype=np.float64))
+        if not (math.isfinite(loss) and np.isfinite(self.clip_scores).all()):
+            raise diverged(data, epoch + 1)
+        truth = data.targets[data.n_training:]
+        logs |= {"val_loss": loss, "val_lwlrap": metrics.lwlrap(truth, self.clip_scores)}
+        if data.task.recipe.labels == "single":
+            logs["val_accuracy"] = metrics.accuracy(truth, self.clip_scores)
+
+
+class FoldState(keras.callbacks.Callback):
+    """Write the best model, its scores, the state for resuming and the history after each epoch.
+
+    Stops the training when it is over.
+
+    Parameters
+    ----------
+    data : FoldData
+    validation : ClipValidation
+        Comes earlier in the list of callbacks.
+    history : list of dict
+        The epochs so far; it grows.
+    display : EpochDisplay
+    """
+
+    def __init__(
+        self, data: FoldData, validation: ClipValidation, history: list[Row],
+        display: EpochDisplay,
+    ) -> None:
+        super().__init__()
+        self._data, self._validation, self._display = data, validation, display
+        self._history = history
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        task, history = self._data.task, self._history
+        row: Row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
+        history.append(row)
+        best = best_epoch(history, task.recipe.monitor) == len(history)
+        if best:
+            _save_model(task.folder.model, self.model)
+            ids = tuple(x.clip_id for x in task.validation)
+            scores.save(task.folder.oof, Scores(ids, task.classes, self._validation.clip_scores))
+        checkpoint.save(task.folder.checkpoint, self.model, history)
+        write_rows(task.folder.history, list(row), (
+            [int(each["epoch"]), *list(each.values())[1:]] for each in history
+        ))
+        self._display.row(row, time.monotonic() - self._began, best=best)
+        self.model.stop_training = is_over(history, task.recipe)
+
+
+def diverged(data: FoldData, epoch: int) -> PipelineError:
+    """The error of a training whose loss is not finite."""
+    recipe = data.task.recipe
+    return PipelineError(
+        f"fold {data.task.fold}, epoch {epoch}: training diverged: the loss became NaN or "
+        f"infinite. Try a lower --learning-rate than {recipe.learning_rate:g}"
+        + (", or --no-mixed-precision" if recipe.mixed_precision else "")
+    )
+
+
+def _save_model(path: Path, model: keras.Model) -> None:
+    # Keras insists on the suffix, so the partial file's name ends like the whole one's.
+    partial = path.with_name(f"partial.{path.name}")
+    model.save(partial)
+    os.replace(partial, path)
