@@ -55,7 +55,7 @@ def run(settings: Settings) -> None:
     )
     bad = preparation.bad(found.problems)
     path = out / preparation.PROBLEMS
-    problems.show(bad, path)
+    problems.print_problems(bad, path)
     if len(bad) > settings.allow_failures:
         out.mkdir(parents=True, exist_ok=True)
         problems.write_csv(path, found.problems)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipeline.dataset import csv_rows as tables
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.problems import Defect
+from pipeline.runtime.problems import BadClip
 from pipeline.runtime.rows import read_rows
 
 GET_DATA = (
@@ -183,7 +183,7 @@ def _audio_folder(root: Path, table: Path) -> str:
         try:
             tables.check_length(cells, header)
             names.append(tables.file_name(cells[at]))
-        except Defect:
+        except BadClip:
             continue  # it is listed when the table is read
     folders = sorted(e.name for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")
     hits = {folder: sum(os.path.lexists(os.path.join(root, folder, n)) for n in names)

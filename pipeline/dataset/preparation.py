@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.audio.decode import Header
 from pipeline.dataset import folds as fold_rules
 from pipeline.dataset import listing as datasets
 from pipeline.dataset import tables
@@ -94,7 +93,7 @@ def prepare(
         if isinstance(header, Problem):
             problems.append(header)
         elif clip_id not in rejected:
-            result.append(_clip(clip, header))
+            result.append(Clip(clip_id, clip.path, header))
             kept.append(Label(clip_id, clip.labels, clip.split, clip.fold, clip.usage))
     if labels == "single":
         kept = _single(kept, notes)
@@ -173,7 +172,7 @@ def summary(prepared: Prepared) -> list[str]:
     """What there is, in lines for the terminal."""
     from pipeline.runtime.progress import hours
 
-    seconds = {c.clip_id: c.frames / c.sr for c in prepared.clips}
+    seconds = {c.clip_id: c.header.frames / c.header.sr for c in prepared.clips}
     lines = [f"{prepared.dataset.root}: {prepared.dataset.layout}, "
              f"{len(prepared.dataset.classes)} classes, {len(prepared.clips)} clips, "
              f"{hours(sum(seconds.values()))}"]
@@ -200,11 +199,6 @@ def _known_bad(clips: Iterable[ListedClip]) -> list[Problem]:
         Problem(c.clip_id, "known-bad", KNOWN_BAD[c.clip_id], "--no-drop-known-bad keeps it")
         for c in clips if c.split == "curated" and c.clip_id in KNOWN_BAD
     ), key=lambda problem: problem.where)
-
-
-def _clip(clip: ListedClip, header: Header) -> Clip:
-    return Clip(clip.clip_id, clip.path, header.format, header.subtype, header.sr,
-                header.channels, header.frames)
 
 
 def _single(labels: list[Label], notes: list[str]) -> list[Label]:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from pipeline.audio.decode import Header, resampled_length
 from pipeline.dataset.tables import Clip
 from pipeline.extraction.extractors import Target
 from pipeline.extraction.request import Request, Summary
@@ -124,13 +123,8 @@ def contents_of(target: Target, clips: Sequence[Clip], excluded: tuple[Excluded,
     """What a target's store holds of these clips: ids, lengths, and what was left out."""
     sr = target.extractor.sr
     n_frames = target.extractor.n_frames
-    lengths = (n_frames(resampled_length(c.frames, c.sr, sr)) for c in clips)
+    lengths = (n_frames(c.header.length_at(sr)) for c in clips)
     return Contents(tuple(c.clip_id for c in clips), tuple(lengths), excluded)
-
-
-def header_of(clip: Clip) -> Header:
-    """What prepare saw in the file."""
-    return Header(clip.format, clip.subtype, clip.sr, clip.channels, clip.frames)
 
 
 def check_space(out: Path, targets: Sequence[Target], contents: dict[str, Contents]) -> None:
@@ -213,7 +207,7 @@ def _run(
     def work(i: int) -> ClipTask:
         starts = {name: fillings[name].start(i) for name in missing(i)}
         clip = clips[i]
-        return ClipTask(i, clip.clip_id, request.root / clip.path, header_of(clip), starts)
+        return ClipTask(i, clip.clip_id, request.root / clip.path, clip.header, starts)
 
     failed = []
     total = sum(_seconds(clips[i]) for i in todo)
@@ -251,7 +245,7 @@ def _shown(batches: Iterable[list[ClipResult]], progress: ClipProgress) -> Itera
 
 
 def _seconds(clip: Clip) -> float:
-    return clip.frames / clip.sr
+    return clip.header.frames / clip.header.sr
 
 
 def _batches(order: Sequence[int], clips: Sequence[Clip]) -> Iterator[list[int]]:
@@ -274,7 +268,7 @@ def _conclude(request: Request, summary: Summary) -> None:
     n = len(summary.problems)
     if n > request.allow_failures:
         print(f"{n} bad clips:", file=sys.stderr)
-        problem_list.show(summary.problems, path)
+        problem_list.print_problems(summary.problems, path)
         raise BadClipsError(
             f"{n} bad clips, {request.allow_failures} allowed; they are listed in {path}. "
             f"Nothing was sealed. Mend them, or leave them out with --allow-failures {n}; "

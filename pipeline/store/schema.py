@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from features.signal.moments import Moments
+from pipeline.runtime.files import naming
 
 # Per-clip tables: name -> (dtype, values a row; None is one scalar, 0 is the feature's width).
 TABLES: dict[str, tuple[str, int | None]] = {
@@ -234,7 +235,8 @@ class ClipWriter:
         if self._at + len(data) > self._end:
             raise ValueError(f"clip {self._index} has more frames than were laid out")
         self._crc = zlib.crc32(data, self._crc)
-        pwrite_all(self._file, data, self._at)
+        with naming(self._places.path):
+            pwrite_all(self._file, data, self._at)
         self._at += len(data)
 
     def finish(self, digest: str, sound: tuple[int, int], moments: Moments) -> None:
@@ -244,7 +246,8 @@ class ClipWriter:
         packed = Row(self._crc, digest, sound, moments).packed()
         for name, data in packed.items():
             offset = self._places.tables[name] + self._index * len(data)
-            pwrite_all(self._file, data, offset)
+            with naming(self._places.path):
+                pwrite_all(self._file, data, offset)
 
 
 def read_row(
