@@ -1,15 +1,19 @@
-"""How well scores fit labels: lwlrap and its intervals, average precision, MAP@3, accuracy.
+"""Measure scores against labels: lwlrap and its intervals, average precision, MAP@3, accuracy.
 
 Conventions
 -----------
 ``truth`` [shape=(n_clips, n_classes)] holds 0 and 1 (or bool), ``scores`` of the same shape any
-finite number, the higher the likelier; only their order matters. Every function checks both with
+finite number, higher is likelier; only their order matters. Every function checks both with
 :func:`validate`. Results are float64.
 
 The rank of a class is the number of classes that score at least as high, so **tied classes get the
-worst rank of the tie**: a network that says the same of everything earns nothing by it. This is
+worst rank of the tie**: a network that scores all classes the same gains nothing. This is
 scikit-learn's rule. The official per-class code of the 2019 Kaggle competition breaks ties by class
 index instead, and so gives other figures where scores tie.
+
+lwlrap is not taken from scikit-learn, which loops over the clips in Python and has neither the
+values per class nor the precisions that the bootstrap resamples. Average precision and the
+confusion matrix are.
 
 lwlrap (label-weighted label-ranking average precision) is the mean over all labels of all clips of
 ``hits / rank``: of the classes up to a label's rank, the share that is true. It equals
@@ -60,7 +64,7 @@ def validate(
     Raises
     ------
     ValueError
-        With everything that is wrong: shapes, labels other than 0 and 1, NaN or infinity among the
+        Lists everything wrong: shapes, labels other than 0 and 1, NaN or infinity among the
         scores, no label at all.
     """
     labels, values = np.asarray(truth), np.asarray(scores)
@@ -103,13 +107,13 @@ def _places(invalid: Bools, what: str) -> str:
 
 
 def lwlrap(truth: ArrayLike, scores: ArrayLike) -> float:
-    """Label-weighted label-ranking average precision, in (0, 1]."""
+    """Return the label-weighted label-ranking average precision, in (0, 1]."""
     _, _, precision = _label_precisions(*validate(truth, scores))
     return float(precision.mean())
 
 
 def per_class_lwlrap(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """lwlrap of each class, and how much it weighs.
+    """Return the lwlrap and the weight of each class.
 
     Returns
     -------
@@ -137,7 +141,7 @@ def bootstrap_lwlrap(
     n_resamples: int,
     level: float,
 ) -> tuple[Floats, Floats]:
-    """Confidence intervals of lwlrap: the percentile bootstrap over clips (Efron, 1979).
+    """Return confidence intervals of lwlrap: the percentile bootstrap over clips (Efron, 1979).
 
     Clips with labels are drawn with replacement, as many as there are. They are the sampling unit
     because the labels of one clip are not independent. Training is not repeated, so the intervals
@@ -194,35 +198,32 @@ def bootstrap_lwlrap(
 
 
 def average_precision(truth: ArrayLike, scores: ArrayLike) -> Floats:
-    """Average precision of each class over the ranking of all clips.
+    """Return the average precision of each class over the ranking of all clips.
 
-    The mean over a class's clips of the precision at that clip's score, as in
-    ``sklearn.metrics.average_precision_score``: a step function, without interpolation. Clips
-    without labels count, as clips that should rank low.
+    ``sklearn.metrics.average_precision_score`` for each class: a step function, without
+    interpolation. Clips without labels count, as clips that should rank low.
 
     Returns
     -------
     np.ndarray [shape=(n_classes,)]
         NaN for a class that no clip has.
     """
+    from sklearn.metrics import average_precision_score  # a second; for evaluate only
+
     labels, values = validate(truth, scores)
     result = np.full(labels.shape[1], np.nan)
     for index in np.flatnonzero(labels.any(axis=0)):
-        every = np.sort(values[:, index])
-        true = np.sort(values[labels[:, index], index])
-        rank = len(every) - np.searchsorted(every, true, side="left")
-        hits = len(true) - np.searchsorted(true, true, side="left")
-        result[index] = np.mean(hits / rank)
+        result[index] = average_precision_score(labels[:, index], values[:, index])
     return result
 
 
 def mean_average_precision(truth: ArrayLike, scores: ArrayLike) -> float:
-    """The mean of :func:`average_precision` over the classes that some clip has, in (0, 1]."""
+    """Return the mean :func:`average_precision` over the classes with clips, in (0, 1]."""
     return float(np.nanmean(average_precision(truth, scores)))
 
 
 def map_at_3(truth: ArrayLike, scores: ArrayLike) -> float:
-    """MAP@3, the measure of the 2018 competition, for one label a clip: in [0, 1].
+    """Return MAP@3, the measure of the 2018 competition, for one label per clip: in [0, 1].
 
     The mean of 1, 1/2 or 1/3 for a label of rank 1, 2 or 3, and 0 for any other.
     """
@@ -232,39 +233,44 @@ def map_at_3(truth: ArrayLike, scores: ArrayLike) -> float:
 
 
 def accuracy(truth: ArrayLike, scores: ArrayLike) -> float:
-    """The share of clips, of one label each, whose label scores highest.
+    """Return the share of clips, with one label each, whose label scores highest.
 
-    Something has to be predicted, so of tied classes it is the first, as in ``np.argmax``.
+    Of tied classes the first is predicted, as in ``np.argmax``.
     """
     labels, values = validate(truth, scores, single=True)
     return float(np.mean(labels.argmax(axis=1) == values.argmax(axis=1)))
 
 
 def top_confusions(truth: ArrayLike, scores: ArrayLike, *, most: int) -> list[tuple[int, int, int]]:
-    """The classes most often taken for another: (true, predicted, count), most frequent first.
+    """Return the most frequent confusions as (true, predicted, count), most frequent first.
 
     Parameters
     ----------
     truth, scores : array-like [shape=(n_clips, n_classes)]
-        One label a clip; what is predicted is as in :func:`accuracy`.
+        One label per clip; predictions are as in :func:`accuracy`.
     most : int [scalar]
-        The longest list wanted. Pairs of one count are in the order of their indices.
+        The length of the list at most. Pairs with equal counts are in the order of their indices.
     """
+    from sklearn.metrics import confusion_matrix  # a second; for evaluate only
+
     labels, values = validate(truth, scores, single=True)
-    pairs = np.stack([labels.argmax(axis=1), values.argmax(axis=1)], axis=1)
-    found, counts = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:most]
-    return [(int(found[i, 0]), int(found[i, 1]), int(counts[i])) for i in order]
+    matrix = confusion_matrix(
+        labels.argmax(axis=1), values.argmax(axis=1), labels=np.arange(labels.shape[1])
+    )
+    np.fill_diagonal(matrix, 0)
+    order = np.argsort(-matrix, axis=None, kind="stable")[:most]
+    pairs = zip(*np.unravel_index(order, matrix.shape), strict=True)
+    return [(int(a), int(p), int(matrix[a, p])) for a, p in pairs if matrix[a, p]]
 
 
 def evaluate(truth: ArrayLike, scores: ArrayLike, *, single: bool) -> dict[str, float]:
-    """Every measure that is one number.
+    """Compute every measure that is a single number.
 
     Parameters
     ----------
     truth, scores : array-like [shape=(n_clips, n_classes)]
     single : bool
-        Whether the task has exactly one label a clip; adds what only then has a meaning.
+        Whether the task has exactly one label per clip; adds the measures that need that.
 
     Returns
     -------
@@ -278,7 +284,7 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, single: bool) -> dict[str, 
 
 
 def _label_precisions(labels: Bools, values: NDArray) -> tuple[NDArray, NDArray, Floats]:
-    """Clip, class and hits / rank of every label [shape=(n_labels,) each], clip by clip."""
+    """Return clip, class and hits / rank of every label [shape=(n_labels,) each], clip by clip."""
     clip, label = np.nonzero(labels)
     precision = np.empty(len(clip))
     step = max(1, BLOCK // labels.shape[1])
