@@ -46,8 +46,9 @@ def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_labels
     from pipeline.runs.scores import align, load_run, save
     from pipeline.runs.staleness import check_folds, digests
-    from pipeline.scoring.evaluation import truth_of, write_json
+    from pipeline.scoring.evaluation import truth_of
     from pipeline.scoring.means import combine, combine_tests
+    from pipeline.scoring.plot_data import write_json
     from pipeline.scoring.stacking import folds_of, stack_runs
 
     mode = _check(settings)
