@@ -20,15 +20,6 @@ from pipeline.runtime.errors import UsageError
 from pipeline.runtime.problems import BadClip, Problem
 from pipeline.runtime.rows import each_row, read_rows
 
-# "Detected corrupted files in the curated train set", https://zenodo.org/records/3612637
-KNOWN_BAD = {
-    **dict.fromkeys(
-        ("f76181c4.wav", "77b925c2.wav", "6a1f682a.wav", "c7db12aa.wav", "7752cc8a.wav"),
-        "the organisers found its label wrong",
-    ),
-    "1d44b0bd.wav": "the organisers found no signal in it",
-}
-
 
 @dataclass(frozen=True)
 class ListedClip:

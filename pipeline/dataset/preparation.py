@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from pipeline.dataset import folds as fold_rules
 from pipeline.dataset import listing as datasets
 from pipeline.dataset import tables
 from pipeline.dataset.header_scan import scan
-from pipeline.dataset.listing import KNOWN_BAD, ListedClip, ListedClips
+from pipeline.dataset.layouts import LAYOUTS
+from pipeline.dataset.listing import ListedClip, ListedClips
 from pipeline.dataset.tables import Clip, Dataset, Label
 from pipeline.runtime import problems as problem_tables
 from pipeline.runtime.errors import UsageError
@@ -77,8 +78,8 @@ def prepare(
     problems, notes = list(listing.problems), list(listing.notes)
     rejected = set(listing.rejected)
     listed = {clip.clip_id: clip for clip in reversed(listing.clips)}
-    if drop_known_bad and listing.layout == "fsdkaggle2019":
-        dropped = _known_bad(listed.values())
+    if drop_known_bad and listing.layout in LAYOUTS:
+        dropped = _known_bad(listed.values(), LAYOUTS[listing.layout].known_bad)
         if dropped:
             notes.append(f"{len(dropped)} curated clips are left out because the organisers "
                          f"named them as bad: {', '.join(p.where for p in dropped)}")
@@ -160,7 +161,7 @@ def bad(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def write(prepared: Prepared, out: Path) -> None:
-    """Write clips.csv, labels.csv, dataset.json and problems.csv, each whole or not at all."""
+    """Write clips.csv, labels.csv, dataset.json and problems.csv, each atomically."""
     out.mkdir(parents=True, exist_ok=True)
     problem_tables.write_csv(out / PROBLEMS, prepared.problems)
     tables.write_labels(out, prepared.labels)
@@ -194,10 +195,10 @@ def summary(prepared: Prepared) -> list[str]:
     return lines
 
 
-def _known_bad(clips: Iterable[ListedClip]) -> list[Problem]:
+def _known_bad(clips: Iterable[ListedClip], reasons: Mapping[str, str]) -> list[Problem]:
     return sorted((
-        Problem(c.clip_id, "known-bad", KNOWN_BAD[c.clip_id], "--no-drop-known-bad keeps it")
-        for c in clips if c.split == "curated" and c.clip_id in KNOWN_BAD
+        Problem(c.clip_id, "known-bad", reasons[c.clip_id], "--no-drop-known-bad keeps it")
+        for c in clips if c.split == "curated" and c.clip_id in reasons
     ), key=lambda problem: problem.where)
 
 

@@ -15,6 +15,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from pipeline.audio.decode import Header
+from pipeline.dataset import layouts
 from pipeline.dataset.csv_rows import leaves_folder
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.files import atomic_write
@@ -22,7 +23,7 @@ from pipeline.runtime.rows import read_table, write_rows
 
 CLIPS, LABELS, DATASET = "clips.csv", "labels.csv", "dataset.json"
 
-LAYOUTS = ("fsdkaggle2019", "fsdkaggle2018", "csv")
+LAYOUTS = (*layouts.LAYOUTS, "csv")
 LABEL_MODES = ("multi", "single")
 SPLITS = ("curated", "noisy", "test")
 USAGES = ("Public", "Private", "")
