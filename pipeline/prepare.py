@@ -63,7 +63,7 @@ def run(settings: Settings) -> None:
             print(f"  note: {note}", file=sys.stderr)
         raise BadClipsError(
             f"{len(bad)} bad clips or rows, {settings.allow_failures} are allowed; all are in "
-            f"{path}. Mend them, or leave them out with --allow-failures {len(bad)}"
+            f"{path}. Fix them, or leave them out with --allow-failures {len(bad)}"
         )
     prepared = preparation.with_folds(found, folds=settings.folds, seed=settings.seed,
                                       header_cache=cache)

@@ -116,7 +116,7 @@ def _counted(path: str, header: Header, head: bytes) -> tuple[Header, str]:
 def _check_numbers(header: Header) -> None:
     if header.frames >= _UNKNOWN_FRAMES:
         raise BadClip("no-length", "its header does not say how long it is",
-                     "Encode it anew, to a file and not to a pipe")
+                     "Encode it again, to a file instead of a pipe")
     if header.frames < 1:
         raise BadClip("no-samples", "its header declares no audio",
                      "Was the recording broken off? Get the file again, or drop it")

@@ -214,7 +214,7 @@ def _renumbered(labels: list[Label], notes: list[str]) -> list[Label]:
     to = fold_rules.renumber([x.fold for x in labels if x.fold is not None])
     if all(old == new for old, new in to.items()):
         return labels
-    notes.append("folds are numbered anew: "
+    notes.append("folds are renumbered: "
                  + ", ".join(f"{old} is {new}" for old, new in to.items()))
     return [x if x.fold is None else dataclasses.replace(x, fold=to[x.fold]) for x in labels]
 

@@ -178,7 +178,7 @@ def test_a_fold_column_wins(tmp_path):
           [(name, 1 + 2 * (i % 3), "A") for i, name in enumerate(names)])
     result = prepare(tmp_path, folds=5)
     assert [x.fold for x in result.labels] == [0, 1, 2, 0, 1, 2]
-    assert result.notes == ["folds are numbered anew: 1 is 0, 3 is 1, 5 is 2",
+    assert result.notes == ["folds are renumbered: 1 is 0, 3 is 1, 5 is 2",
                           "the 3 folds of the data set itself are used, not 5 of seed 0"]
 
 
