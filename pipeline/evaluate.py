@@ -45,8 +45,8 @@ class Settings:
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_dataset, read_labels
     from pipeline.runs.folder import RunFolder
-    from pipeline.scoring.evaluation import read_histories, write_curves, write_json
     from pipeline.scoring.figures import draw_curves, draw_runs
+    from pipeline.scoring.plot_data import read_histories, write_curves, write_json
 
     if not settings.runs:
         raise UsageError("no runs to measure; name them: --runs A B")
@@ -113,8 +113,9 @@ def _measure(settings: Settings, each: RunRecord, labels: dict[str, Label]) -> d
 
 
 def _write(out: Path, name: str, sets: dict[str, Result]) -> None:
-    from pipeline.scoring.evaluation import confusions, write_confusion, write_per_class
+    from pipeline.scoring.evaluation import confusions
     from pipeline.scoring.figures import draw_confusions, draw_per_class
+    from pipeline.scoring.plot_data import write_confusion, write_per_class
 
     for kind in [k for k in ("oof", "test") if k in sets]:
         result, file, title = sets[kind], f"{name}-{kind}", f"{name}, {kind}"

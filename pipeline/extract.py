@@ -143,7 +143,7 @@ def run(settings: Settings) -> None:
             inputs, targets, reusable, states, allow_failures=settings.allow_failures
         )
         if settings.dry_run:
-            problems.show(plan.problems)
+            problems.print_problems(plan.problems)
             print(describe(plan, allow_failures=settings.allow_failures))
             print("extract: dry run, nothing written")
             return

@@ -61,7 +61,7 @@ def run(settings: Settings) -> None:
     )
     bad = preparation.bad(found.problems)
     path = out / preparation.PROBLEMS
-    problems.show(bad, path)
+    problems.print_problems(bad, path)
     if len(bad) > settings.allow_failures:
         out.mkdir(parents=True, exist_ok=True)
         problems.write_csv(path, found.problems)
@@ -69,7 +69,7 @@ def run(settings: Settings) -> None:
             print(f"  note: {note}", file=sys.stderr)
         raise BadClipsError(
             f"{len(bad)} bad clips or rows, {settings.allow_failures} are allowed; all are in "
-            f"{path}. Mend them, or leave them out with --allow-failures {len(bad)}"
+            f"{path}. Fix them, or leave them out with --allow-failures {len(bad)}"
         )
     prepared = preparation.with_folds(found, folds=settings.folds, seed=settings.seed,
                                       header_cache=cache)

@@ -1,18 +1,19 @@
 """Write a run's test scores as a submission in the form of sample_submission.csv, and check it.
 
   python -m pipeline.submit --run ensemble
-  python -m pipeline.submit --run mfcc --top 3       # where the sample is fname,label (2018)
+  python -m pipeline.submit --run mfcc --top 3       # fname,label rows (2018), any sample
+  python -m pipeline.submit --run mfcc --fold 0      # the model of one fold
   python -m pipeline.submit --check submission.csv   # any file, whoever made it
 
-Columns, rows and their order are the sample's; names, order, duplicates and finite numbers are
+Columns, rows and their order follow the sample; names, order, duplicates and finite numbers are
 checked before anything is written, and everything wrong is listed. A trained run's scores are the
-geometric mean of its folds.
+geometric mean of its folds; --fold K submits the scores of fold K's model alone.
 
-A class that no training clip has keeps its column, with what the run says of it; a column that
-the run does not know at all ranks last, and is named. A test clip without scores (its audio was
-bad) is an error, exit code 3. With --allow-missing N up to N of them get each class's mean score
-over all test clips, the best guess that knows nothing of a clip, because Kaggle refuses a file that
-lacks a row. Clips with scores that the sample does not ask for are left out, and counted.
+A class without training clips keeps its column, with the run's scores; a column that the run does
+not know ranks last, and is named. A test clip without scores (its audio was bad) is an error, exit
+code 3. With --allow-missing N, up to N of them get each class's mean score over all test clips,
+because Kaggle refuses a file that lacks a row. Clips with scores that the sample does not ask for
+are left out, and counted.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ class Settings:
     top: Annotated[int, Ge(0), Help(
         "write this many labels per clip (2018: 3); 0: write a score per class (2019)"
     )]
+    fold: Annotated[int | None, Ge(0), FlagOnly(), Help(
+        "submit the scores of this fold's model alone; without it, the mean over all folds"
+    )] = None
     check: Annotated[Path | None, FlagOnly(), Help(
         "only check this submission file; write nothing"
     )] = None
@@ -61,14 +65,17 @@ def run(settings: Settings) -> None:
     if settings.check:
         if not settings.check.is_file():
             raise UsageError(f"{settings.check}: no such file")
-        rows = read_rows(settings.check)
-        classes = read_dataset(settings.data).classes if sample.of_labels else ()
+        rows, classes = read_rows(settings.check), tuple[str, ...]()
+        if settings.top or sample.of_labels:
+            classes = read_dataset(settings.data).classes
+            sample = sample.as_labels(classes)
         submission.check(f"{settings.check}", rows, sample, classes=classes,
                          top=settings.top or 3)
         print(f"{settings.check} is sound: {len(rows) - 1} clips, as {sample.path} asks for")
         return
     scores = _complete(settings, _test_scores(settings), sample.clip_ids)
     if settings.top:
+        sample = sample.as_labels(scores.classes)
         result = submission.rows_of_labels(sample, scores, settings.top)
     else:
         result = submission.rows_of_scores(sample, scores)
@@ -77,8 +84,9 @@ def run(settings: Settings) -> None:
     submission.check(f"{settings.out}", list(enumerate(result, 1)), sample, classes=scores.classes,
                      top=settings.top)
     submission.write(settings.out, result)
+    fold = "" if settings.fold is None else f", fold {settings.fold}"
     print(f"Wrote {settings.out}: {len(sample.clip_ids)} clips, {len(sample.columns)} columns, "
-          f"from {settings.run}")
+          f"from {settings.run}{fold}")
 
 
 def _test_scores(settings: Settings) -> Scores:
@@ -94,11 +102,16 @@ def _test_scores(settings: Settings) -> Scores:
     if not folds:
         raise UsageError(f"{folder.path} has no test scores; "
                          "`python -m pipeline.predict` writes them")
+    if settings.fold is not None:
+        if settings.fold not in facts.folds:
+            known = ", ".join(map(str, facts.folds)) or "none, it is an ensemble"
+            raise UsageError(f"--fold is {settings.fold}; the folds of {settings.run}: {known}")
+        return folds[facts.folds.index(settings.fold)]
     return mean_over_folds(settings.run, folds, single=facts.label_mode == "single")
 
 
 def _complete(settings: Settings, scores: Scores, clip_ids: tuple[str, ...]) -> Scores:
-    """The scores of the sample's clips, in its order."""
+    """Return the scores of the sample's clips, in its order."""
     from pipeline.scoring.submission import fill_missing, missing_clips
 
     missing = missing_clips(scores, clip_ids)
@@ -109,8 +122,8 @@ def _complete(settings: Settings, scores: Scores, clip_ids: tuple[str, ...]) -> 
     if len(missing) > settings.allow_missing:
         raise BadClipsError(
             f"{len(missing)} test clips have no scores, {settings.allow_missing} are allowed. "
-            "Look in problems.csv for why, or fill them in with --allow-missing "
-            f"{len(missing)} (each class's mean score)"
+            "See problems.csv for the reasons, or fill them in with each class's mean score: "
+            f"--allow-missing {len(missing)}"
         )
     extra = len(scores.clip_ids) - (len(clip_ids) - len(missing))
     if extra:

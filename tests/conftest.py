@@ -72,10 +72,7 @@ class DataSet:
             if header.format == "MP3":
                 frames = audio.count_frames(path)
                 header = audio.Header("MP3", header.subtype, header.sr, header.channels, frames)
-            result.append(clips.Clip(
-                name, f"audio/{name}", header.format, header.subtype, header.sr,
-                header.channels, header.frames,
-            ))
+            result.append(clips.Clip(name, f"audio/{name}", header))
         result.sort(key=lambda clip: clip.clip_id)
         clips.write_clips(self.prepared, result)
         dataset = clips.Dataset(self.root, "csv", ("Bark",), "multi")

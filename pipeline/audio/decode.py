@@ -1,18 +1,21 @@
-"""Decode, downmix, resample: the only import of libsndfile (soundfile) and libsoxr (soxr).
+"""Decode, downmix and resample: the only importer of soundfile (libsndfile) and soxr (libsoxr).
 
-Samples are float32 with full scale at 1.0, or int16 as long as nobody has to compute with them:
-those of a mono 16-bit file at the wanted rate go into a store of int16 as they are. Channels are
-averaged before resampling, as ``librosa.load(mono=True)`` does it; the resampler is soxr HQ,
-librosa's default, and a clip of N samples becomes ``ceil(N * (sr / source_sr))`` samples, as
-``librosa.resample`` gives them.
+Samples are float32 with full scale at 1.0, or int16 where no computation is needed: those of a mono
+16-bit file at the wanted rate go into an int16 store unchanged. Channels are averaged before
+resampling, like ``librosa.load(mono=True)``; the resampler is soxr HQ, librosa's default, and a
+clip of N samples becomes ``ceil(N * (sr / source_sr))`` samples, like ``librosa.resample``.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import os
+import sys
+import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,13 +31,20 @@ MAX_CHANNELS = 64
 BLOCK = 1 << 20
 
 
+# Names of files that libsndfile hands to libmpg123.
+_MPEG_SUFFIXES = (".mp1", ".mp2", ".mp3", ".mpa", ".mpga", ".mpeg", ".mpg")
+
+# How libmpg123's messages begin.
+_MPG123 = ("Note: ", "Warning: ", "[src/libmpg123/")
+
+
 class DecodeError(Exception):
     """libsndfile cannot open or read a file; its message says why."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file claims about itself.
+    """What the header of a file says.
 
     Attributes
     ----------
@@ -54,12 +64,12 @@ class Header:
     frames: int
 
     def length_at(self, sr: int) -> int:
-        """Samples after resampling to `sr` Hz, see :func:`resampled_length`."""
+        """Return the number of samples at `sr` Hz, see :func:`resampled_length`."""
         return resampled_length(self.frames, self.sr, sr)
 
 
 def resampled_length(n: int, source_sr: int, sr: int) -> int:
-    """Samples that `n` samples become at another rate, as ``librosa.resample`` counts them.
+    """Return how many samples `n` samples become at another rate, like ``librosa.resample``.
 
     The ceiling of a product in floating point: now and then one more than the ceiling of
     ``n * sr / source_sr``.
@@ -68,7 +78,7 @@ def resampled_length(n: int, source_sr: int, sr: int) -> int:
 
 
 def read_header(path: Path) -> Header:
-    """What libsndfile makes of a file's header, no sample read.
+    """Read a file's header with libsndfile; no sample is read.
 
     Raises
     ------
@@ -76,16 +86,16 @@ def read_header(path: Path) -> Header:
         If the file is of no format that libsndfile reads.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with mpg123_named(path), soundfile.SoundFile(path) as file:
             return _header(file)
     except soundfile.SoundFileError as error:
         raise DecodeError(_message(error)) from None
 
 
 def count_frames(path: Path) -> int:
-    """Samples a channel, counted by decoding: MPEG headers only estimate them."""
+    """Count the samples per channel by decoding: MPEG headers only estimate them."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with mpg123_named(path), soundfile.SoundFile(path) as file:
             buffer = np.empty((max(1, BLOCK // file.channels), file.channels), np.float32)
             total = 0
             while n := len(file.read(out=buffer)):
@@ -102,7 +112,7 @@ def _message(error: Exception) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
-    """Open a file for decoding: its header, and its samples in blocks, channels averaged.
+    """Open a file for decoding; yield its header and its samples in blocks, channels averaged.
 
     Yields
     ------
@@ -116,8 +126,10 @@ def opened(path: Path) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
         If libsndfile cannot open or read the file.
     """
     try:
-        with soundfile.SoundFile(path) as file:
-            yield _header(file), _blocks(file)
+        with mpg123_named(path):
+            file = soundfile.SoundFile(path)
+        with file:
+            yield _header(file), _blocks(file, path)
     except soundfile.SoundFileError as error:
         raise DecodeError(_message(error)) from None
 
@@ -126,7 +138,7 @@ def _header(file: soundfile.SoundFile) -> Header:
     return Header(file.format, file.subtype, file.samplerate, file.channels, file.frames)
 
 
-def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+def _blocks(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
     mono = file.channels == 1
     dtype = "int16" if mono and file.subtype == "PCM_16" else "float32"
     # Nothing comes after what a header counts; where it only estimates, the end is looked for.
@@ -134,28 +146,64 @@ def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     while left > 0:
         n = int(max(1, min(left, file.frames, BLOCK // file.channels)))
         block = np.empty((n,) if mono else (n, file.channels), dtype)
-        block = block[:file.buffer_read_into(block, dtype)]
+        with mpg123_named(path):
+            block = block[:file.buffer_read_into(block, dtype)]
         if not len(block):
             return
         left -= len(block)
         yield block if mono else block.mean(axis=1)
 
 
+# File descriptor 2 belongs to the whole process: one thread at a time redirects it.
+_stderr_lock = threading.Lock()
+
+
+def mpg123_named(path: Path) -> AbstractContextManager[None]:
+    """Put the file's name before each message that libmpg123 prints to stderr during the block.
+
+    libsndfile leaves libmpg123's messages on, and they name no file. Other formats cost nothing.
+    """
+    is_mpeg = os.path.splitext(path)[1].lower() in _MPEG_SUFFIXES
+    return _named_messages(path) if is_mpeg else nullcontext()
+
+
+@contextmanager
+def _named_messages(path: Path) -> Iterator[None]:
+    with _stderr_lock, tempfile.TemporaryFile() as messages:
+        sys.stderr.flush()
+        try:
+            stderr = os.dup(2)
+        except OSError:  # closed: nobody reads it
+            yield
+            return
+        try:
+            os.dup2(messages.fileno(), 2)
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            messages.seek(0)
+            lines = messages.read().decode(errors="replace").splitlines()
+            # Other threads may have written meanwhile: only libmpg123's lines get the name.
+            for line in lines:
+                print(f"{path}: {line}" if line.startswith(_MPG123) else line, file=sys.stderr)
+
+
 def only_estimated(format_: str) -> bool:
-    """Whether headers of this format of libsndfile's only estimate a length."""
+    """Whether headers of this format, as libsndfile calls it, only estimate a length."""
     return format_ in ("MP3", "MPEG")
 
 
 def as_float32(y: np.ndarray) -> np.ndarray:
-    """Samples with full scale at 1.0. [shape=(n,), dtype=int16 or float32] -> [dtype=float32]"""
+    """Scale samples to full scale 1.0. [shape=(n,), dtype=int16 or float32] -> [dtype=float32]"""
     return y * np.float32(1 / 32768) if y.dtype == np.int16 else y
 
 
 class Resampler:
-    """One clip's samples at another rate, block by block, of exactly the length that was promised.
+    """Resample one clip block by block (libsoxr HQ), to exactly `length` samples.
 
-    libsoxr's HQ quality. Its stream may end a sample short of or past ``ceil(n * ratio)``; the
-    end is cut or padded with a zero then, as ``librosa.resample(fix=True)`` does it.
+    The stream may end one sample before or after ``ceil(n * ratio)``; the end is cut or padded with
+    a zero then, like ``librosa.resample(fix=True)``.
     """
 
     def __init__(self, source_sr: int, sr: int, length: int) -> None:
@@ -166,7 +214,7 @@ class Resampler:
         self._left = length
 
     def push(self, y: np.ndarray, *, last: bool) -> np.ndarray:
-        """The samples that are ready.
+        """Add a block and return the samples that are ready.
 
         Parameters
         ----------
@@ -204,7 +252,7 @@ def write_pcm16(path: Path, y: np.ndarray, sr: int) -> None:
     ValueError
         If a sample is outside [-1, 1] or NaN.
     OSError
-        As the operating system gives it: no space left, no permission.
+        If the file cannot be written: no space left, no permission.
     """
     if not np.all(np.abs(y) <= 1):
         raise ValueError(f"{path}: samples must lie in [-1, 1], the peak is {np.abs(y).max()}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.audio import containers
 from pipeline.audio import decode as audio
 from pipeline.audio.decode import Header
-from pipeline.runtime.problems import Defect, Problem
+from pipeline.runtime.problems import BadClip, Problem
 
 # What libsndfile calls the formats that a suffix may stand for; other suffixes promise nothing.
 _FORMATS = {
@@ -40,8 +40,8 @@ def check(path: Path, where: str) -> Header | Problem:
     """
     try:
         return examine(os.fspath(path), file_state(os.fspath(path)).st_size)
-    except Defect as defect:
-        return defect.at(where)
+    except BadClip as bad:
+        return bad.at(where)
 
 
 def file_state(path: str) -> os.stat_result:
@@ -50,23 +50,23 @@ def file_state(path: str) -> os.stat_result:
         status = os.stat(path)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-            raise Defect("missing", "there is no such file", GET_AGAIN) from None
-        raise Defect("unreadable", str(error.strerror), _PERMISSIONS) from None
+            raise BadClip("missing", "there is no such file", GET_AGAIN) from None
+        raise BadClip("unreadable", str(error.strerror), _PERMISSIONS) from None
     if not stat.S_ISREG(status.st_mode):
         # Nothing is opened: a pipe would wait for ever.
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
         kind = kinds.get(stat.S_IFMT(status.st_mode), "a device")
-        raise Defect("not-a-file", f"it is {kind}", "Put the audio file in its place")
+        raise BadClip("not-a-file", f"it is {kind}", "Put the audio file in its place")
     return status
 
 
 def examine(path: str, size: int) -> Header:
-    """The header of a regular file, or Defect."""
+    """The header of a regular file, or BadClip."""
     if not size:
-        raise Defect("empty", "it has 0 bytes", GET_AGAIN)
+        raise BadClip("empty", "it has 0 bytes", GET_AGAIN)
     suffix = os.path.splitext(path)[1].lower()
     if suffix == ".raw":
-        raise Defect("not-audio", "a raw file has no header", "Convert it to WAV or FLAC")
+        raise BadClip("not-audio", "a raw file has no header", "Convert it to WAV or FLAC")
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -75,27 +75,27 @@ def examine(path: str, size: int) -> Header:
         finally:
             os.close(file)
     except OSError as error:
-        raise Defect("unreadable", str(error.strerror), _PERMISSIONS) from None
+        raise BadClip("unreadable", str(error.strerror), _PERMISSIONS) from None
     try:
         header = audio.read_header(Path(path))
     except audio.DecodeError as error:
         if missing:
-            raise Defect("truncated", missing, GET_AGAIN) from None
+            raise BadClip("truncated", missing, GET_AGAIN) from None
         like, advice = "", "Get the file again, or convert it to WAV or FLAC"
         if "not recognised" in str(error):
             like, advice = containers.describe(head)
-        raise Defect("not-audio", f"{error}; {like}" if like else str(error), advice) from None
+        raise BadClip("not-audio", f"{error}; {like}" if like else str(error), advice) from None
     if header.format == "RAW":
         # By suffix alone (.au, .gsm, .vox), whatever the bytes are.
-        raise Defect("not-audio", "libsndfile would have to guess at a file without a header",
+        raise BadClip("not-audio", "libsndfile would have to guess at a file without a header",
                      "Convert it to WAV or FLAC")
     if header.format not in _FORMATS.get(suffix, (header.format,)):
-        raise Defect("wrong-format", f"it holds {header.format} audio",
+        raise BadClip("wrong-format", f"it holds {header.format} audio",
                      "Rename it, in the table too, or convert it")
     if header.format == "MP3":
         header, missing = _counted(path, header, head)
     if missing:
-        raise Defect("truncated", missing, GET_AGAIN)
+        raise BadClip("truncated", missing, GET_AGAIN)
     _check_numbers(header)
     return header
 
@@ -105,7 +105,7 @@ def _counted(path: str, header: Header, head: bytes) -> tuple[Header, str]:
     try:
         frames = audio.count_frames(Path(path))
     except audio.DecodeError as error:
-        raise Defect("decode-error", str(error), GET_AGAIN) from None
+        raise BadClip("decode-error", str(error), GET_AGAIN) from None
     missing = ""
     # Only a Xing (or Info) frame declares a length; without one the header is a guess.
     if (b"Xing" in head or b"Info" in head) and frames < header.frames - _MPEG_FRAME:
@@ -115,15 +115,15 @@ def _counted(path: str, header: Header, head: bytes) -> tuple[Header, str]:
 
 def _check_numbers(header: Header) -> None:
     if header.frames >= _UNKNOWN_FRAMES:
-        raise Defect("no-length", "its header does not say how long it is",
-                     "Encode it anew, to a file and not to a pipe")
+        raise BadClip("no-length", "its header does not say how long it is",
+                     "Encode it again, to a file instead of a pipe")
     if header.frames < 1:
-        raise Defect("no-samples", "its header declares no audio",
+        raise BadClip("no-samples", "its header declares no audio",
                      "Was the recording broken off? Get the file again, or drop it")
     if not audio.MIN_SR <= header.sr <= audio.MAX_SR:
-        raise Defect("bad-rate", f"{header.sr} Hz; needs {audio.MIN_SR} to {audio.MAX_SR} Hz",
+        raise BadClip("bad-rate", f"{header.sr} Hz; needs {audio.MIN_SR} to {audio.MAX_SR} Hz",
                      "Is its header damaged? Resample it otherwise")
     if header.channels > audio.MAX_CHANNELS:
-        raise Defect("bad-channels",
+        raise BadClip("bad-channels",
                      f"{header.channels} channels; needs at most {audio.MAX_CHANNELS}",
                      "Is its header damaged? Mix it down otherwise")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.problems import Defect
+from pipeline.runtime.problems import BadClip
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -36,9 +36,9 @@ def columns(path: Path, header: Sequence[str]) -> dict[str, int]:
 
 
 def check_length(cells: Sequence[str], header: Sequence[str]) -> None:
-    """Raise Defect unless a row has as many cells as the header."""
+    """Raise BadClip unless a row has as many cells as the header."""
     if len(cells) != len(header):
-        raise Defect(
+        raise BadClip(
             "bad-row", f"{len(cells)} cells, the header has {len(header)}",
             'Several labels need quotes around them: a.wav,"Bark,Meow"'
             if len(cells) > len(header) else "Complete the row, or remove it",
@@ -57,36 +57,36 @@ def leaves_folder(name: str) -> str:
 
 
 def file_name(cell: str) -> str:
-    """A name that stays in its folder, or Defect."""
+    """A name that stays in its folder, or BadClip."""
     if not cell or _CONTROL.search(cell):
-        raise Defect("bad-row", f"fname is {cell!r}", "Write the file's name there")
+        raise BadClip("bad-row", f"fname is {cell!r}", "Write the file's name there")
     if why := leaves_folder(cell):
-        raise Defect("outside", f"fname is {cell!r}, which {why}",
+        raise BadClip("outside", f"fname is {cell!r}, which {why}",
                       "Name a file in the data folder, relative and with /")
     if "/" in cell and str(PurePosixPath(cell)) != cell:
-        raise Defect("bad-row", f"fname is {cell!r}", f"Write it as {str(PurePosixPath(cell))!r}")
+        raise BadClip("bad-row", f"fname is {cell!r}", f"Write it as {str(PurePosixPath(cell))!r}")
     return cell
 
 
 def label_names(cell: str, fname: str) -> tuple[str, ...]:
-    """The labels of a cell, without the spaces around them; Defect for what is no list."""
+    """The labels of a cell, without the spaces around them; BadClip for what is no list."""
     names = tuple(name.strip() for name in cell.split(","))
     if names == ("",):
         return ()
     if "" in names or _CONTROL.search(cell):
-        raise Defect("bad-row", f"the labels of {fname} are {cell!r}",
+        raise BadClip("bad-row", f"the labels of {fname} are {cell!r}",
                       "Separate labels by one comma each")
     if len(set(names)) < len(names):
-        raise Defect("bad-row", f"the labels of {fname} are {cell!r}, one of them twice",
+        raise BadClip("bad-row", f"the labels of {fname} are {cell!r}, one of them twice",
                       "Name each label once")
     return names
 
 
 def fold_number(cell: str, fname: str) -> int:
-    """A whole number from 0, or Defect."""
+    """A whole number from 0, or BadClip."""
     text = cell.strip()
     # 9 digits: longer ones are ids or hashes in the wrong column.
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise Defect("bad-fold", f"the fold of {fname} is {cell!r}",
+        raise BadClip("bad-fold", f"the fold of {fname} is {cell!r}",
                       "Needs a whole number from 0")
     return int(text)

@@ -1,9 +1,8 @@
-"""Which fold validates on a clip: stratified by label, from a seed."""
+"""Split clips into folds, stratified by label and reproducible from a seed."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -11,19 +10,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.runtime.errors import UsageError
+from pipeline.runtime.files import atomic_write
 
 
 def assign(labels: Sequence[tuple[str, ...]], *, folds: int, seed: int) -> list[int]:
-    """Deal clips into folds so that each class is spread evenly over them.
+    """Split clips into folds so that each class is spread evenly over them.
 
     With several labels on any clip it is iterative stratification (Sechidis, Tsoumakas and
-    Vlahavas 2011, as the package iterative-stratification has it), else scikit-learn's
+    Vlahavas 2011, by the package iterative-stratification), else scikit-learn's
     StratifiedKFold. The result depends on the order of the clips: sort them first.
 
     Parameters
     ----------
     labels : sequence of tuple of str
-        The labels of each clip, one at least.
+        The labels of each clip, at least one.
     folds : int
         At least 2.
     seed : int
@@ -71,7 +71,7 @@ def assign(labels: Sequence[tuple[str, ...]], *, folds: int, seed: int) -> list[
 def assign_once(
     labels: Sequence[tuple[str, ...]], *, folds: int, seed: int, cache: Path
 ) -> list[int]:
-    """:func:`assign`, remembered in the file `cache` for the same arguments and libraries.
+    """Like :func:`assign`; reuse the result in `cache` for the same arguments and libraries.
 
     Importing scikit-learn takes longer than everything else that prepares a known data set.
     """
@@ -85,21 +85,19 @@ def assign_once(
         remembered, result = "", []
     if remembered != digest or len(result) != len(labels):
         result = assign(labels, folds=folds, seed=seed)
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        partial = cache.with_name(cache.name + ".partial")
-        partial.write_text("\n".join([digest, *map(str, result), ""]), encoding="utf-8")
-        os.replace(partial, cache)
+        with atomic_write(cache) as partial:
+            partial.write_text("\n".join([digest, *map(str, result), ""]), encoding="utf-8")
     return result
 
 
 def rare(
     labels: Sequence[tuple[str, ...]], classes: Sequence[str], *, folds: int
 ) -> dict[str, int]:
-    """The classes with fewer clips than folds, and how many they have: some folds lack them."""
+    """Return the classes with fewer clips than folds and their numbers of clips."""
     counts = Counter(name for names in labels for name in names)
     return {name: counts[name] for name in classes if counts[name] < folds}
 
 
 def renumber(folds: Sequence[int]) -> dict[int, int]:
-    """The folds of a data set's own, in order, to 0 and up without a gap."""
+    """Map a data set's own fold numbers, in order, to 0, 1, 2 and so on."""
     return {fold: i for i, fold in enumerate(sorted(set(folds)))}

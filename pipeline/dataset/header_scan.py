@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from pipeline.audio.decode import Header
 from pipeline.audio.headers import GET_AGAIN, examine, file_state
+from pipeline.dataset import tables
 from pipeline.dataset.listing import ListedClip
-from pipeline.runtime.problems import Defect, Problem
+from pipeline.runtime.errors import UsageError
+from pipeline.runtime.problems import BadClip, Problem
+from pipeline.runtime.rows import read_table, write_rows
 
-_CACHE_COLUMNS = ["path", "size", "mtime_ns", "format", "subtype", "sr", "channels", "frames"]
+_CACHE_COLUMNS = ("path", "size", "mtime_ns", *tables.HEADER_COLUMNS)
 _SHOW_PROGRESS = 2000  # files; fewer take less than a second from a local disk
 
 _State = tuple[int, int]  # size (in bytes), time of modification (in ns)
@@ -29,7 +32,7 @@ def scan(
     root : Path
         The data folder. Names that leave it were refused with the table; a link in it is the
         user's own doing (DVC's cache may be one), and is followed.
-    clips : sequence of Listed
+    clips : sequence of ListedClip
     cache : Path, optional
         A CSV of what was found before. A file of the same size and time of modification is not
         opened again. It is read if it is there, and written with what is found.
@@ -48,10 +51,10 @@ def scan(
         path = os.path.join(root, clip.path)
         try:
             status = file_state(path)
-        except Defect as defect:
-            if defect.reason == "missing":
-                defect = _missing(root, clip, listings)
-            found[clip.clip_id] = defect.at(clip.clip_id)
+        except BadClip as bad:
+            if bad.reason == "missing":
+                bad = _missing(root, clip, listings)
+            found[clip.clip_id] = bad.at(clip.clip_id)
             continue
         state = status.st_size, status.st_mtime_ns
         if (before := known.get(path)) and before[0] == state:
@@ -63,19 +66,19 @@ def scan(
         for clip_id, path, state in _with_progress(to_examine):
             try:
                 header = examine(path, state[0])
-            except Defect as defect:
-                found[clip_id] = defect.at(clip_id)
+            except BadClip as bad:
+                found[clip_id] = bad.at(clip_id)
                 continue
             found[clip_id] = header
             good[path] = state, header
     finally:
-        # A stopped scan of a slow disk goes on where it was.
+        # A stopped scan of a slow disk resumes where it was.
         if cache and good != known:
             _write_cache(cache, good)
     return found
 
 
-def _missing(root: Path, clip: ListedClip, listings: dict[str, dict[str, str] | None]) -> Defect:
+def _missing(root: Path, clip: ListedClip, listings: dict[str, dict[str, str] | None]) -> BadClip:
     """What is missing, with a guess; `listings` remembers the names in each folder."""
     folder, name = os.path.split(clip.path)
     if folder not in listings:
@@ -88,12 +91,12 @@ def _missing(root: Path, clip: ListedClip, listings: dict[str, dict[str, str] | 
             key: n for n in names for key in (os.path.splitext(n)[0].casefold(), n.casefold())}
     near = listings[folder]
     if near is None:
-        return Defect("missing", f"there is no folder {folder}", "Unpack or copy the audio there")
+        return BadClip("missing", f"there is no folder {folder}", "Unpack or copy the audio there")
     for key in (name.casefold(), os.path.splitext(name)[0].casefold()):
         if near.get(key, name) != name:
-            return Defect("missing", f"there is no file {clip.path}",
+            return BadClip("missing", f"there is no file {clip.path}",
                           f"Is it {near[key]}? Then write that into the table")
-    return Defect("missing", f"there is no file {clip.path}", GET_AGAIN)
+    return BadClip("missing", f"there is no file {clip.path}", GET_AGAIN)
 
 
 def _with_progress(files: list[tuple[str, str, _State]]) -> Iterable[tuple[str, str, _State]]:
@@ -105,28 +108,19 @@ def _with_progress(files: list[tuple[str, str, _State]]) -> Iterable[tuple[str, 
 
 
 def _read_cache(path: Path) -> dict[str, tuple[_State, Header]]:
-    """What was found before; nothing if the file is not there or cannot be used."""
+    """Read what was found before; nothing if the file is not there or damaged."""
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file)
-        if header != _CACHE_COLUMNS:
-            return {}
-        return {
-            name: ((int(size), int(mtime)),
-                   Header(format, subtype, int(sr), int(channels), int(frames)))
-            for name, size, mtime, format, subtype, sr, channels, frames in rows
-        }
-    except (OSError, ValueError, csv.Error):
-        # Only a memory of what was read: without it every file is opened once more.
+        return dict(read_table(path, _CACHE_COLUMNS, _entry, advice=""))
+    except UsageError:
+        # Only a cache: without it every file is opened once more.
         return {}
 
 
+def _entry(cells: list[str]) -> tuple[str, tuple[_State, Header]]:
+    name, size, mtime_ns = cells[:3]
+    return name, ((int(size), int(mtime_ns)), tables.header_of(cells))
+
+
 def _write_cache(path: Path, good: dict[str, tuple[_State, Header]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_CACHE_COLUMNS)
-        writer.writerows((name, *state, h.format, h.subtype, h.sr, h.channels, h.frames)
-                         for name, (state, h) in good.items())
-    os.replace(partial, path)
+    write_rows(path, _CACHE_COLUMNS,
+               ((name, *state, *astuple(header)) for name, (state, header) in good.items()))

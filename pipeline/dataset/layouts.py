@@ -1,4 +1,4 @@
-"""Where a data set keeps its tables and its audio: the names and layouts that are understood.
+"""Find the tables and the audio of a data set in one of the supported layouts.
 
 ``fsdkaggle2019``
     The competition's files (train_curated.csv, train_noisy.csv, sample_submission.csv beside
@@ -13,12 +13,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.dataset import csv_rows as tables
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.problems import Defect
+from pipeline.runtime.problems import BadClip
 from pipeline.runtime.rows import read_rows
 
 GET_DATA = (
@@ -53,7 +54,7 @@ class SplitFiles:
 
 @dataclass(frozen=True)
 class DataFolder:
-    """A data set's place.
+    """The files of a data set.
 
     Attributes
     ----------
@@ -61,11 +62,11 @@ class DataFolder:
         The data folder.
     layout : str
         One of the names above.
-    parts : tuple of Part
+    parts : tuple of SplitFiles
     submission, vocabulary : Path or None
         The tables that name the classes.
     notes : tuple of str
-        What was passed over.
+        What is ignored.
     """
 
     root: Path
@@ -76,23 +77,84 @@ class DataFolder:
     notes: tuple[str, ...] = ()
 
 
-# Split, tables, folders: the competition's names first, then those of the release after it.
-_META = {"fsdkaggle2019": "FSDKaggle2019.meta", "fsdkaggle2018": "FSDKaggle2018.meta"}
-_PARTS = {
-    "fsdkaggle2019": (
-        ("curated", ("train_curated.csv", "train_curated_post_competition.csv"),
-         ("train_curated", "FSDKaggle2019.audio_train_curated")),
-        ("noisy", ("train_noisy.csv", "train_noisy_post_competition.csv"),
-         ("train_noisy", "FSDKaggle2019.audio_train_noisy")),
-        ("test", (TRUTH,), ("test", "FSDKaggle2019.audio_test")),
+@dataclass(frozen=True)
+class SplitNames:
+    """The names that the files of a split may have, the competition's first.
+
+    Attributes
+    ----------
+    split : str
+        As in :class:`SplitFiles`.
+    tables : tuple of str
+    folders : tuple of (str, str)
+        The competition's folder of audio, and that of the release after it.
+    """
+
+    split: str
+    tables: tuple[str, ...]
+    folders: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of a published data set; to add one, add a value to :data:`LAYOUTS`.
+
+    Attributes
+    ----------
+    name : str
+        As in dataset.json.
+    meta : str
+        The folder of the tables in the release after the competition.
+    splits : tuple of SplitNames
+    shared : tuple of str
+        Tables that other data sets have too: finding one does not identify the layout.
+    marks : dict of str to sequence of str
+        Columns that identify the layout, by the shared table that has them.
+    known_bad : dict of str to str
+        Curated clips that the organisers named as bad, and why.
+    """
+
+    name: str
+    meta: str
+    splits: tuple[SplitNames, ...]
+    shared: tuple[str, ...] = ()
+    marks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    known_bad: Mapping[str, str] = field(default_factory=dict)
+
+
+LAYOUTS = {layout.name: layout for layout in (
+    Layout(
+        "fsdkaggle2019", "FSDKaggle2019.meta",
+        (
+            SplitNames("curated", ("train_curated.csv", "train_curated_post_competition.csv"),
+                       ("train_curated", "FSDKaggle2019.audio_train_curated")),
+            SplitNames("noisy", ("train_noisy.csv", "train_noisy_post_competition.csv"),
+                       ("train_noisy", "FSDKaggle2019.audio_train_noisy")),
+            SplitNames("test", (TRUTH,), ("test", "FSDKaggle2019.audio_test")),
+        ),
+        shared=(TRUTH,),
+        marks={TRUTH: ("usage", "labels")},
+        # "Detected corrupted files in the curated train set", https://zenodo.org/records/3612637
+        known_bad={
+            **dict.fromkeys(
+                ("f76181c4.wav", "77b925c2.wav", "6a1f682a.wav", "c7db12aa.wav", "7752cc8a.wav"),
+                "the organisers found its label wrong",
+            ),
+            "1d44b0bd.wav": "the organisers found no signal in it",
+        },
     ),
-    "fsdkaggle2018": (
-        ("train", ("train.csv", "train_post_competition.csv"),
-         ("audio_train", "FSDKaggle2018.audio_train")),
-        ("test", (TRUTH, "test_post_competition_scoring_clips.csv"),
-         ("audio_test", "FSDKaggle2018.audio_test")),
+    Layout(
+        "fsdkaggle2018", "FSDKaggle2018.meta",
+        (
+            SplitNames("train", ("train.csv", "train_post_competition.csv"),
+                       ("audio_train", "FSDKaggle2018.audio_train")),
+            SplitNames("test", (TRUTH, "test_post_competition_scoring_clips.csv"),
+                       ("audio_test", "FSDKaggle2018.audio_test")),
+        ),
+        shared=("train.csv", TRUTH),
+        marks={"train.csv": ("manually_verified",), TRUTH: ("usage", "label")},
     ),
-}
+)}
 
 
 def locate(data: Path) -> DataFolder:
@@ -106,52 +168,51 @@ def locate(data: Path) -> DataFolder:
     Raises
     ------
     UsageError
-        If there is nothing that is understood, or more than one thing that could be meant.
+        If there is no supported layout, or more than one that could be meant.
     """
     if not data.exists():
         raise UsageError(f"{data}: no such folder. {GET_DATA}")
     if data.is_dir() and (layout := _recognise(data)):
         parts: list[SplitFiles] = []
         notes: list[str] = []
-        for split, names, folders in _PARTS[layout]:
-            parts.append(_find(data, split, names, folders, _META[layout], notes))
-        vocabulary = _there(data / _META[layout] / "vocabulary.csv", data / "vocabulary.csv")
-        return DataFolder(data, layout, tuple(parts), _there(data / SUBMISSION), vocabulary,
+        parts += [_find(data, names, layout.meta, notes) for names in layout.splits]
+        vocabulary = _there(data / layout.meta / "vocabulary.csv", data / "vocabulary.csv")
+        return DataFolder(data, layout.name, tuple(parts), _there(data / SUBMISSION), vocabulary,
                           tuple(notes))
     root, table = (data, _only_table(data)) if data.is_dir() else (data.parent, data)
     part = SplitFiles("curated", table, _audio_folder(root, table), True)
     return DataFolder(root, "csv", (part,), _there(root / SUBMISSION), None)
 
 
-def _recognise(root: Path) -> str:
-    """The layout of the tables in `root`; empty for a CSV of the user's own."""
-    found = []
-    for layout, parts in _PARTS.items():
-        # These two names are not telling by themselves.
-        names = {name for _, tables, _ in parts for name in tables} - {"train.csv", TRUTH}
-        if any(_there(root / name, root / _META[layout] / name) for name in names):
-            found.append(layout)
-    if not found and "manually_verified" in _header(root / "train.csv"):
-        found.append("fsdkaggle2018")
-    if not found and "usage" in (truth := _header(root / TRUTH)):
-        found.append("fsdkaggle2018" if "label" in truth else "fsdkaggle2019")
+def _recognise(root: Path) -> Layout | None:
+    """Return the layout of the tables in `root`; None for a CSV of the user's own."""
+    found = [
+        layout for layout in LAYOUTS.values()
+        if any(_there(root / name, root / layout.meta / name)
+               for names in layout.splits for name in names.tables if name not in layout.shared)
+    ]
+    for table in dict.fromkeys(t for layout in LAYOUTS.values() for t in layout.marks):
+        if not found:
+            header = set(_header(root / table))
+            found = [layout for layout in LAYOUTS.values()
+                     if table in layout.marks and header >= set(layout.marks[table])]
     if len(found) > 1:
-        raise UsageError(f"{root}: holds both {' and '.join(found)}; needs a folder for each")
-    return found[0] if found else ""
+        names = " and ".join(layout.name for layout in found)
+        raise UsageError(f"{root}: holds both {names}; needs a folder for each")
+    return found[0] if found else None
 
 
 def _find(
-    root: Path, split: str, names: tuple[str, ...], folders: tuple[str, str], meta: str,
-    notes: list[str],
+    root: Path, names: SplitNames, meta: str, notes: list[str],
 ) -> SplitFiles:
-    tables = [p for place in (root, root / meta) for n in names if (p := _there(place / n))]
-    here = [folder for folder in folders if (root / folder).is_dir()]
+    tables = [p for place in (root, root / meta) for n in names.tables if (p := _there(place / n))]
+    here = [folder for folder in names.folders if (root / folder).is_dir()]
     for several in ([p.relative_to(root).as_posix() for p in tables], here):
         if len(several) > 1:
             notes.append(f"{several[0]} is used, not {' or '.join(several[1:])}")
     released = bool(tables) and tables[0].parent != root
-    return SplitFiles(split, tables[0] if tables else None, here[0] if here else folders[released],
-                bool(here))
+    folder = here[0] if here else names.folders[released]
+    return SplitFiles(names.split, tables[0] if tables else None, folder, bool(here))
 
 
 def _only_table(root: Path) -> Path:
@@ -183,7 +244,7 @@ def _audio_folder(root: Path, table: Path) -> str:
         try:
             tables.check_length(cells, header)
             names.append(tables.file_name(cells[at]))
-        except Defect:
+        except BadClip:
             continue  # it is listed when the table is read
     folders = sorted(e.name for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")
     hits = {folder: sum(os.path.lexists(os.path.join(root, folder, n)) for n in names)

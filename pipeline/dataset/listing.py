@@ -17,17 +17,8 @@ from pipeline.dataset import csv_rows as tables
 from pipeline.dataset.layouts import GET_DATA, SUBMISSION, DataFolder, SplitFiles, locate
 from pipeline.dataset.tables import USAGES
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.problems import Defect, Problem
+from pipeline.runtime.problems import BadClip, Problem
 from pipeline.runtime.rows import each_row, read_rows
-
-# "Detected corrupted files in the curated train set", https://zenodo.org/records/3612637
-KNOWN_BAD = {
-    **dict.fromkeys(
-        ("f76181c4.wav", "77b925c2.wav", "6a1f682a.wav", "c7db12aa.wav", "7752cc8a.wav"),
-        "the organisers found its label wrong",
-    ),
-    "1d44b0bd.wav": "the organisers found no signal in it",
-}
 
 
 @dataclass(frozen=True)
@@ -188,8 +179,8 @@ def _merge_test(
         try:
             if tables.file_name(name) not in known:
                 unknown.append(ListedClip(name, part.folder, where))
-        except Defect as defect:
-            listing.problems.append(defect.at(where))
+        except BadClip as bad:
+            listing.problems.append(bad.at(where))
     if unknown and not part.has_folder and not part.table:
         # Who only trains has this table for its classes.
         listing.notes.append(f"there is no folder {part.folder}/: the {len(unknown)} test clips "
@@ -212,8 +203,8 @@ def _read_table(listing: ListedClips, part: SplitFiles, table: Path) -> Iterator
             tables.check_length(cells, header)
             name = tables.file_name(cells[at["fname"]])
             yield _listed(name, part, where, {column: cells[i] for column, i in at.items()})
-        except Defect as defect:
-            listing.problems.append(defect.at(where))
+        except BadClip as bad:
+            listing.problems.append(bad.at(where))
             if name:
                 listing.rejected.add(name)
                 yield ListedClip(name, part.folder, where, split=part.split)
@@ -226,18 +217,18 @@ def _listed(name: str, part: SplitFiles, where: str, row: dict[str, str]) -> Lis
             # The padding clips of 2018: they have no truth and were never scored.
             return ListedClip(name, part.folder, where)
         if usage not in USAGES:
-            raise Defect("bad-row", f"the usage of {name} is {usage!r}",
+            raise BadClip("bad-row", f"the usage of {name} is {usage!r}",
                           "Needs Public, Private or Ignored")
         labels = tables.label_names(row["labels"], name)
         return ListedClip(name, part.folder, where, labels, usage=usage)
     labels = tables.label_names(row["labels"], name)
     if not labels:
-        raise Defect("no-label", f"{name} has no label", "Label it, or remove the row")
+        raise BadClip("no-label", f"{name} has no label", "Label it, or remove the row")
     split = part.split
     if split == "train":
         verified = row["manually_verified"].strip()
         if verified not in ("0", "1"):
-            raise Defect("bad-row", f"manually_verified of {name} is {verified!r}",
+            raise BadClip("bad-row", f"manually_verified of {name} is {verified!r}",
                           "Needs 1 or 0")
         split = "curated" if verified == "1" else "noisy"
     fold = None

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.audio.decode import Header
 from pipeline.dataset import folds as fold_rules
 from pipeline.dataset import listing as datasets
 from pipeline.dataset import tables
 from pipeline.dataset.header_scan import scan
-from pipeline.dataset.listing import KNOWN_BAD, ListedClip, ListedClips
+from pipeline.dataset.layouts import LAYOUTS
+from pipeline.dataset.listing import ListedClip, ListedClips
 from pipeline.dataset.tables import Clip, Dataset, Label
 from pipeline.runtime import problems as problem_tables
 from pipeline.runtime.errors import UsageError
@@ -78,8 +78,8 @@ def prepare(
     problems, notes = list(listing.problems), list(listing.notes)
     rejected = set(listing.rejected)
     listed = {clip.clip_id: clip for clip in reversed(listing.clips)}
-    if drop_known_bad and listing.layout == "fsdkaggle2019":
-        dropped = _known_bad(listed.values())
+    if drop_known_bad and listing.layout in LAYOUTS:
+        dropped = _known_bad(listed.values(), LAYOUTS[listing.layout].known_bad)
         if dropped:
             notes.append(f"{len(dropped)} curated clips are left out because the organisers "
                          f"named them as bad: {', '.join(p.where for p in dropped)}")
@@ -94,7 +94,7 @@ def prepare(
         if isinstance(header, Problem):
             problems.append(header)
         elif clip_id not in rejected:
-            result.append(_clip(clip, header))
+            result.append(Clip(clip_id, clip.path, header))
             kept.append(Label(clip_id, clip.labels, clip.split, clip.fold, clip.usage))
     if labels == "single":
         kept = _single(kept, notes)
@@ -161,7 +161,7 @@ def bad(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def write(prepared: Prepared, out: Path) -> None:
-    """Write clips.csv, labels.csv, dataset.json and problems.csv, each whole or not at all."""
+    """Write clips.csv, labels.csv, dataset.json and problems.csv, each atomically."""
     out.mkdir(parents=True, exist_ok=True)
     problem_tables.write_csv(out / PROBLEMS, prepared.problems)
     tables.write_labels(out, prepared.labels)
@@ -173,7 +173,7 @@ def summary(prepared: Prepared) -> list[str]:
     """What there is, in lines for the terminal."""
     from pipeline.runtime.progress import hours
 
-    seconds = {c.clip_id: c.frames / c.sr for c in prepared.clips}
+    seconds = {c.clip_id: c.header.frames / c.header.sr for c in prepared.clips}
     lines = [f"{prepared.dataset.root}: {prepared.dataset.layout}, "
              f"{len(prepared.dataset.classes)} classes, {len(prepared.clips)} clips, "
              f"{hours(sum(seconds.values()))}"]
@@ -195,16 +195,11 @@ def summary(prepared: Prepared) -> list[str]:
     return lines
 
 
-def _known_bad(clips: Iterable[ListedClip]) -> list[Problem]:
+def _known_bad(clips: Iterable[ListedClip], reasons: Mapping[str, str]) -> list[Problem]:
     return sorted((
-        Problem(c.clip_id, "known-bad", KNOWN_BAD[c.clip_id], "--no-drop-known-bad keeps it")
-        for c in clips if c.split == "curated" and c.clip_id in KNOWN_BAD
+        Problem(c.clip_id, "known-bad", reasons[c.clip_id], "--no-drop-known-bad keeps it")
+        for c in clips if c.split == "curated" and c.clip_id in reasons
     ), key=lambda problem: problem.where)
-
-
-def _clip(clip: ListedClip, header: Header) -> Clip:
-    return Clip(clip.clip_id, clip.path, header.format, header.subtype, header.sr,
-                header.channels, header.frames)
 
 
 def _single(labels: list[Label], notes: list[str]) -> list[Label]:
@@ -219,7 +214,7 @@ def _renumbered(labels: list[Label], notes: list[str]) -> list[Label]:
     to = fold_rules.renumber([x.fold for x in labels if x.fold is not None])
     if all(old == new for old, new in to.items()):
         return labels
-    notes.append("folds are numbered anew: "
+    notes.append("folds are renumbered: "
                  + ", ".join(f"{old} is {new}" for old, new in to.items()))
     return [x if x.fold is None else dataclasses.replace(x, fold=to[x.fold]) for x in labels]
 

@@ -1,4 +1,4 @@
-"""The tables between prepare and everything after it: what to decode, and what it is.
+"""Read and write the tables that prepare hands to the other stages.
 
 Three files in one folder. ``clips.csv`` says what to decode and ``labels.csv`` what it is called,
 so that a changed label or fold never re-extracts a feature; ``dataset.json`` has the classes.
@@ -8,26 +8,24 @@ the same data give the same bytes.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import get_args
 
+from pipeline.audio.decode import Header
+from pipeline.dataset import layouts
 from pipeline.dataset.csv_rows import leaves_folder
 from pipeline.runtime.choices import LabelMode
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.rows import each_row
-
-T = TypeVar("T")
+from pipeline.runtime.files import atomic_write
+from pipeline.runtime.rows import read_table, write_rows
 
 CLIPS, LABELS, DATASET = "clips.csv", "labels.csv", "dataset.json"
 
-LAYOUTS = ("fsdkaggle2019", "fsdkaggle2018", "csv")
+LAYOUTS = (*layouts.LAYOUTS, "csv")
 LABEL_MODES = get_args(LabelMode)
 SPLITS = ("curated", "noisy", "test")
 USAGES = ("Public", "Private", "")
@@ -43,22 +41,13 @@ class Clip:
         The name in the data set's CSV, unique over the whole data set.
     path : str
         Relative to the data folder, with POSIX separators.
-    format, subtype : str
-        libsndfile's names, such as ``WAV`` and ``PCM_16``.
-    sr : int
-        Sampling rate (in Hz).
-    channels : int
-    frames : int
-        Samples a channel.
+    header : Header
+        What prepare found in the file.
     """
 
     clip_id: str
     path: str
-    format: str
-    subtype: str
-    sr: int
-    channels: int
-    frames: int
+    header: Header
 
 
 @dataclass(frozen=True)
@@ -107,6 +96,13 @@ class Dataset:
     label_mode: str
 
 
+HEADER_COLUMNS = tuple(f.name for f in fields(Header))
+CLIP_COLUMNS = ("clip_id", "path", *HEADER_COLUMNS)
+LABEL_COLUMNS = tuple(f.name for f in fields(Label))
+
+_ADVICE = "Run prepare again"
+
+
 def is_prepared(folder: Path) -> bool:
     """Whether `folder` is one that prepare wrote."""
     return (folder / CLIPS).is_file() and (folder / DATASET).is_file()
@@ -120,13 +116,19 @@ def read_clips(folder: Path) -> tuple[Dataset, list[Clip]]:
     UsageError
         If a file is missing or not what prepare writes; it lists everything wrong as file:row.
     """
-    return read_dataset(folder), _read(folder / CLIPS, Clip, _clip)
+    dataset, path = read_dataset(folder), folder / CLIPS
+    _needs(path)
+    return dataset, read_table(path, CLIP_COLUMNS, _clip, advice=_ADVICE, unique=True)
 
 
 def read_labels(folder: Path) -> list[Label]:
     """Read the labels, the splits and the folds; errors as :func:`read_clips`."""
     classes = frozenset(read_dataset(folder).classes)
-    return _read(folder / LABELS, Label, lambda row: _label(row, classes))
+    path = folder / LABELS
+    _needs(path)
+    return read_table(
+        path, LABEL_COLUMNS, lambda row: _label(row, classes), advice=_ADVICE, unique=True
+    )
 
 
 def read_dataset(folder: Path) -> Dataset:
@@ -157,38 +159,52 @@ def read_dataset(folder: Path) -> Dataset:
 
 
 def write_clips(folder: Path, clips: Iterable[Clip]) -> None:
-    """Write clips.csv, whole or not at all."""
-    names = [f.name for f in fields(Clip)]
-    _write_csv(folder / CLIPS, names, ([getattr(c, n) for n in names] for c in clips))
+    """Write clips.csv atomically."""
+    write_rows(folder / CLIPS, CLIP_COLUMNS,
+               ((c.clip_id, c.path, *astuple(c.header)) for c in clips))
 
 
 def write_labels(folder: Path, labels: Iterable[Label]) -> None:
-    """Write labels.csv, whole or not at all."""
-    _write_csv(
-        folder / LABELS, [f.name for f in fields(Label)],
+    """Write labels.csv atomically."""
+    write_rows(
+        folder / LABELS, LABEL_COLUMNS,
         ((x.clip_id, ",".join(x.labels), x.split, "" if x.fold is None else x.fold, x.usage)
          for x in labels),
     )
 
 
 def write_dataset(folder: Path, dataset: Dataset) -> None:
-    """Write dataset.json, whole or not at all."""
+    """Write dataset.json atomically."""
     result = {
         "root": dataset.root.as_posix(), "layout": dataset.layout,
         "classes": dataset.classes, "label_mode": dataset.label_mode,
     }
-    _replace(folder / DATASET, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    with atomic_write(folder / DATASET) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def header_of(cells: list[str]) -> Header:
+    """Read a header from the last five cells of a row, in the order of its fields.
+
+    Raises
+    ------
+    ValueError
+        If a cell is not a whole number from 1.
+    """
+    format, subtype, sr, channels, frames = cells[-5:]
+    # Thousands of clips have the same few formats.
+    return Header(sys.intern(format), sys.intern(subtype), _whole("sr", sr, 1),
+                  _whole("channels", channels, 1), _whole("frames", frames, 1))
 
 
 def _clip(row: list[str]) -> Clip:
-    clip_id, path, format, subtype = row[:4]
+    clip_id, path = row[:2]
     if not clip_id:
         raise ValueError("clip_id is empty")
     if not path or leaves_folder(path):
         raise ValueError(f"path is {path!r}: {leaves_folder(path) or 'empty'}")
-    # Thousands of clips have the same few formats and rates.
-    return Clip(clip_id, path, sys.intern(format), sys.intern(subtype), _whole("sr", row[4], 1),
-                _whole("channels", row[5], 1), _whole("frames", row[6], 1))
+    return Clip(clip_id, path, header_of(row))
 
 
 def _label(row: list[str], classes: frozenset[str]) -> Label:
@@ -218,46 +234,8 @@ def _whole(name: str, cell: str, minimum: int) -> int:
     return int(cell)
 
 
-def _read(path: Path, kind: type[Any], make: Callable[[list[str]], T]) -> list[T]:
-    _needs(path)
-    rows = each_row(path)
-    _, header = next(rows)
-    names = [f.name for f in fields(kind)]
-    if header != names:
-        raise UsageError(f"{path}:1: needs the columns {','.join(names)}. Run prepare again.")
-    result, errors, seen = [], [], dict[str, int]()
-    for line, cells in rows:
-        try:
-            if len(cells) != len(names):
-                raise ValueError(f"{len(cells)} cells; the header has {len(names)}")
-            result.append(make(cells))
-            if (first := seen.setdefault(cells[0], line)) != line:
-                raise ValueError(f"{cells[0]!r} is in row {first} already")
-        except ValueError as error:
-            errors.append(f"{path}:{line}: {error}")
-    if errors:
-        raise UsageError("\n".join(errors))
-    return result
-
-
 def _needs(path: Path) -> None:
     if not path.is_file():
         raise UsageError(
             f"{path}: no such file. `python -m pipeline.prepare --out {path.parent}` writes it."
         )
-
-
-def _write_csv(path: Path, header: list[str], rows: Iterable[Iterable[object]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    _replace(path, text.getvalue())
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put `text` under its name in one step: a killed run leaves the old file or the new."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
-    os.replace(partial, path)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.audio.decode import Header, resampled_length
 from pipeline.dataset.tables import Clip
 from pipeline.extraction.inputs import Inputs
 from pipeline.extraction.reuse import ReusableStores, SourceStates
@@ -111,7 +110,7 @@ class Plan:
 
     def seconds(self, index: int) -> float:
         """Compute a clip's duration."""
-        return self.clips[index].frames / self.clips[index].sr
+        return self.clips[index].header.frames / self.clips[index].header.sr
 
     def task(self, index: int, stores: Iterable[StorePlan]) -> ClipTask:
         """Build the task of one clip for the stores that still need it.
@@ -120,7 +119,7 @@ class Plan:
         """
         clip = self.clips[index]
         return ClipTask(
-            index, clip.clip_id, self.root / clip.path, header_of(clip),
+            index, clip.clip_id, self.root / clip.path, clip.header,
             {store.name: store.span(index) for store in stores},
         )
 
@@ -178,15 +177,10 @@ def make_plan(
     )
 
 
-def header_of(clip: Clip) -> Header:
-    """The header of a clip's file as prepare read it."""
-    return Header(clip.format, clip.subtype, clip.sr, clip.channels, clip.frames)
-
-
 def _lengths(target: Target, clips: Iterable[Clip]) -> tuple[int, ...]:
     """Number of frames of each clip."""
     sr, n_frames = target.feature.sr, target.feature.n_frames
-    return tuple(n_frames(resampled_length(c.frames, c.sr, sr)) for c in clips)
+    return tuple(n_frames(c.header.length_at(sr)) for c in clips)
 
 
 def _bad_before(

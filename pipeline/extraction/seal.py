@@ -28,7 +28,7 @@ def report(out: Path, problems: Sequence[Problem], *, allow_failures: int) -> No
     n = len(problems)
     if n > allow_failures:
         print(f"{n} bad clips:", file=sys.stderr)
-        problem_tables.show(problems, path)
+        problem_tables.print_problems(problems, path)
         raise BadClipsError(
             f"{n} bad clips, {allow_failures} allowed; they are listed in {path}. "
             f"Nothing was sealed. Fix the files, or leave them out with --allow-failures {n}; "

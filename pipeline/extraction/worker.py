@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.audio import headers
 from pipeline.audio.decode import DecodeError, Header, only_estimated, opened
 from pipeline.extraction.targets import Target
-from pipeline.runtime.problems import Defect, Problem
+from pipeline.runtime.problems import BadClip, Problem
 from pipeline.store.schema import ByteOffsets
 from pipeline.store.writer import ClipWriter
 
@@ -117,12 +117,12 @@ class Worker:
                 size, mtime_ns = stat.st_size, stat.st_mtime_ns
                 digest = digest_of(task.path)
             except OSError as error:
-                raise Defect(
+                raise BadClip(
                     "unreadable", error.strerror or str(error), "Fix the file, then rerun prepare"
                 ) from None
             clipped = self._fill(task, digest)
-        except Defect as defect:
-            problem = defect.at(task.clip_id)
+        except BadClip as bad:
+            problem = bad.at(task.clip_id)
             if problem.reason in _NAMED_BY_HEADER:
                 found = headers.check(task.path, task.clip_id)
                 problem = found if isinstance(found, Problem) else problem
@@ -158,14 +158,14 @@ def checked(task: ClipTask) -> Iterator[tuple[np.ndarray, bool]]:
 
     Raises
     ------
-    Defect
+    BadClip
         If the file is not the one that prepare read, or its samples are not usable audio.
     """
     expected, total = task.header, 0
     try:
         with opened(task.path) as (found, blocks):
             if (found.sr, found.channels) != (expected.sr, expected.channels):
-                raise Defect(
+                raise BadClip(
                     "changed",
                     f"{found.sr} Hz, {found.channels} channels; "
                     f"prepare read {expected.sr} Hz, {expected.channels}",
@@ -173,7 +173,7 @@ def checked(task: ClipTask) -> Iterator[tuple[np.ndarray, bool]]:
                 )
             # Where a header only estimates a length, prepare counted it.
             if found.frames != expected.frames and not only_estimated(found.format):
-                raise Defect(
+                raise BadClip(
                     "changed", f"{found.frames} samples; prepare read {expected.frames}",
                     "Rerun prepare, which tells whether the file is complete",
                 )
@@ -184,9 +184,9 @@ def checked(task: ClipTask) -> Iterator[tuple[np.ndarray, bool]]:
                     break
                 yield y, total == expected.frames
     except DecodeError as error:
-        raise Defect("decode-error", str(error), "Get the file again") from None
+        raise BadClip("decode-error", str(error), "Get the file again") from None
     if total != expected.frames:
-        raise Defect(
+        raise BadClip(
             "truncated" if total < expected.frames else "changed",
             f"{total} samples; the header declares {expected.frames}",
             "Get the file again, then rerun prepare",
@@ -194,17 +194,17 @@ def checked(task: ClipTask) -> Iterator[tuple[np.ndarray, bool]]:
 
 
 def check_samples(y: np.ndarray, first: int) -> None:
-    """Raise Defect if samples are not usable audio; ``y[0]`` is the clip's sample `first`."""
+    """Raise BadClip if samples are not usable audio; ``y[0]`` is the clip's sample `first`."""
     if y.dtype == np.int16:
         return
     peak = max(float(y.max()), -float(y.min()))
     if not np.isfinite(peak):
         i = int(np.flatnonzero(~np.isfinite(y))[0])
-        raise Defect(
+        raise BadClip(
             "non-finite", f"{y[i]} at sample {first + i}", "Convert it again from its source"
         )
     if peak > MAX_PEAK:
-        raise Defect(
+        raise BadClip(
             "too-loud", f"a peak of {peak:g}, where full scale is 1",
             "Divide the samples by the full scale of the integers they were",
         )

@@ -1,4 +1,4 @@
-"""Files that are written atomically, folders that are locked, data that reaches the disk."""
+"""Write files atomically, lock folders, flush data to the disk, name the file in an error."""
 
 from __future__ import annotations
 
@@ -16,15 +16,32 @@ _EVERY_SECONDS = 1.0
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A path to write to, renamed to `path` when the block ends well and removed when it does not.
+def naming(path: Path | str) -> Iterator[None]:
+    """Add `path` to an OSError of the block that names no file.
 
-    The folder is made if need be.
+    The system names the file when a path is opened, not when a descriptor is written or flushed:
+    "No space left on device" alone does not say which device.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; rename it to `path` if the block succeeds, remove it otherwise.
+
+    Creates the folder if necessary. A reader or a killed process sees the old file or the new one,
+    never a part of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        yield partial
+        with naming(path):
+            yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -32,7 +49,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path, *, flag: str = "--out") -> Iterator[None]:
-    """Hold a folder's lock; the system drops it with the process, however that ends.
+    """Hold a folder's lock; the system releases it when the process ends, however it ends.
 
     Parameters
     ----------
@@ -59,8 +76,9 @@ def locked(folder: Path, *, flag: str = "--out") -> Iterator[None]:
             raise PipelineError(
                 f"{folder} is in use by {holder}. Wait for it, or give another {flag}"
             ) from None
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        with naming(folder / ".lock"):
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
         os.close(file)
@@ -68,31 +86,32 @@ def locked(folder: Path, *, flag: str = "--out") -> Iterator[None]:
 
 @contextmanager
 def flushed_meanwhile(paths: Iterable[Path]) -> Iterator[None]:
-    """Flush files to the disk again and again while the block runs, in a thread.
+    """Flush files to the disk every second while the block runs, in a thread.
 
-    A store is flushed before it gets its name. Left to the end, that is a wait for gigabytes which
-    the system had kept in memory until then: 3 s after 9 s of work. Begun early, the disk works
-    while the processors do, and the last flush finds little to do.
+    A store is flushed before it is renamed. Left to the end, that means waiting for gigabytes that
+    the system kept in memory until then: 3 s after 9 s of work. Flushed from the start, the disk
+    works while the processors do, and the last flush has little left to write.
 
     Raises
     ------
     OSError
-        After the block, if that ended well and the disk refused what was written: the system says
-        so only once, so it would be lost if it were not said here.
+        After the block, if it succeeded and the disk refused what was written: the system reports
+        that only once, so it would be lost if it were not raised here.
     """
     done = threading.Event()
     refused: list[OSError] = []
-    files = [os.open(path, os.O_RDONLY) for path in paths]
+    files = {path: os.open(path, os.O_RDONLY) for path in paths}
 
     def flush() -> None:
         try:
             while not done.wait(_EVERY_SECONDS):
-                for file in files:
-                    os.fsync(file)
+                for path, file in files.items():
+                    with naming(path):
+                        os.fsync(file)
         except OSError as error:
             refused.append(error)
         finally:
-            for file in files:
+            for file in files.values():
                 os.close(file)
 
     thread = threading.Thread(target=flush, name="flush", daemon=True)
@@ -100,7 +119,7 @@ def flushed_meanwhile(paths: Iterable[Path]) -> Iterator[None]:
     try:
         yield
     finally:
-        # Whoever is stopped does not wait for the disk.
+        # A stopped run does not wait for the disk.
         done.set()
     thread.join()
     if refused:
@@ -108,9 +127,10 @@ def flushed_meanwhile(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make renames in a folder survive a loss of power."""
+    """Flush a folder, so that renames in it survive a power failure."""
     file = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(file)
+        with naming(folder):
+            os.fsync(file)
     finally:
         os.close(file)

@@ -1,39 +1,75 @@
-"""How much memory there is to keep things in."""
+"""Estimate the memory available for caching frames."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 # Of what is available: the network, TensorFlow and the page cache want some too.
 _SHARE = 0.5
 
-# Limits of a container: cgroup v2, then v1, which writes a huge number for "none".
-_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+
+class Cgroup(NamedTuple):
+    """The files of a container's memory limit.
+
+    Attributes
+    ----------
+    limit, used : Path
+        Each holds a number of bytes; a limit may be ``max``.
+    stat : Path
+        One ``name bytes`` per line.
+    reclaimable : str
+        The line of `stat` that counts page cache which the kernel drops when memory is short.
+    """
+
+    limit: Path
+    used: Path
+    stat: Path
+    reclaimable: str
+
+
+_V2, _V1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
+_CGROUPS = (
+    Cgroup(_V2 / "memory.max", _V2 / "memory.current", _V2 / "memory.stat", "inactive_file"),
+    # v1 writes a huge number for "none".
+    Cgroup(_V1 / "memory.limit_in_bytes", _V1 / "memory.usage_in_bytes", _V1 / "memory.stat",
+           "total_inactive_file"),
 )
 
 
 def budget(copies: int = 1) -> int:
     """Bytes that each of `copies` processes may fill: together half of what is available."""
-    return int(_available() * _SHARE / copies)
+    return int(available() * _SHARE / copies)
 
 
-def _available() -> int:
-    """Memory that can be had without swapping, within the limit of a container (in bytes)."""
-    found = [_of_machine()]
-    for path in _LIMITS:
+def available(
+    cgroups: Sequence[Cgroup] = _CGROUPS, meminfo: Path = Path("/proc/meminfo")
+) -> int:
+    """Memory that can be used without swapping, within a container's limit (in bytes)."""
+    free = [_available_on_machine(meminfo)]
+    for each in cgroups:
         try:
-            found.append(int(path.read_text(encoding="ascii")))
-        except (OSError, ValueError):  # not there, or "max"
+            limit, used = (int(p.read_text(encoding="ascii")) for p in (each.limit, each.used))
+        except (OSError, ValueError):  # no such container, or "max"
             continue
-    return min(found)
+        free.append(max(0, limit - max(0, used - _reclaimable(each))))
+    return min(free)
 
 
-def _of_machine() -> int:
+def _reclaimable(cgroup: Cgroup) -> int:
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        fields = dict(line.split(":", 1) for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
+        lines = cgroup.stat.read_text(encoding="ascii").splitlines()
+        return int(dict(line.split() for line in lines)[cgroup.reclaimable])
+    except (OSError, KeyError, ValueError):
+        return 0
+
+
+def _available_on_machine(meminfo: Path) -> int:
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+        values = dict(line.split(":", 1) for line in lines)
+        return int(values["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):  # no Linux
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,18 +1,19 @@
-"""Everything wrong with the input, collected before a stage gives up, in a terminal and a CSV.
+"""Collect everything wrong with the input and list it on the terminal and in problems.csv.
 
 Reason codes are part of the interface: scripts filter problems.csv by them.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+
+from pipeline.runtime.rows import read_table, write_rows
 
 REASONS = {
     "missing": "a table names a file that is not there",
@@ -23,7 +24,7 @@ REASONS = {
     "not-audio": "no format that libsndfile reads",
     "wrong-format": "audio of another format than the name says",
     "truncated": "the file ends before its header says",
-    "no-samples": "a valid header, and no audio behind it",
+    "no-samples": "a valid header, and no audio after it",
     "no-length": "a header that does not say how many samples there are",
     "bad-rate": "a sampling rate outside 1 kHz to 768 kHz",
     "bad-channels": "more channels than 64",
@@ -42,7 +43,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """A clip, or a row of a table, that cannot be used, and why.
 
     Attributes
     ----------
@@ -66,44 +67,60 @@ class Problem:
             raise ValueError(f"reason is {self.reason!r}; known: {', '.join(REASONS)}")
 
 
-class Defect(Exception):
-    """Something that cannot be used: a reason code, what was found, what to do about it."""
+class BadClip(Exception):
+    """A clip, or a row of a table, that cannot be used.
+
+    Parameters
+    ----------
+    reason, found, advice : str
+        As in :class:`Problem`.
+    """
 
     def __init__(self, reason: str, found: str, advice: str) -> None:
-        super().__init__(found)
+        super().__init__(reason, found, advice)
         self.reason, self.found, self.advice = reason, found, advice
 
+    def __str__(self) -> str:
+        return self.found
+
     def at(self, where: str) -> Problem:
-        """The problem that it is at a place (a clip's id, or ``file.csv:row``)."""
+        """Return the problem of the clip `where`, or of the row ``file.csv:row``."""
         return Problem(where, self.reason, self.found, self.advice)
 
 
-def write_csv(path: Path, problems: Sequence[Problem]) -> None:
-    """Write problems.csv, whole or not at all; no problems leave a header alone."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([f.name for f in fields(Problem)])
-        writer.writerows(astuple(p) for p in problems)
-    os.replace(partial, path)
+COLUMNS = tuple(f.name for f in fields(Problem))
+
+
+def write_csv(path: Path, problems: Iterable[Problem]) -> None:
+    """Write problems.csv atomically; without problems it holds a header only."""
+    write_rows(path, COLUMNS, (astuple(p) for p in problems))
 
 
 def read_csv(path: Path) -> list[Problem]:
-    """The problems in a file of :func:`write_csv`; none if there is none, or it is another's."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return [Problem(*row) for row in list(csv.reader(file))[1:]]
-    except (OSError, TypeError, ValueError):
+    """Read a file that :func:`write_csv` wrote; no file means no problems.
+
+    Raises
+    ------
+    UsageError
+        If the file is damaged: taken for an empty one, failures that were accepted would vanish.
+    """
+    if not os.path.lexists(path):
         return []
+    return read_table(
+        path, COLUMNS, lambda cells: Problem(*cells),
+        advice="The file is damaged: delete it and rerun the stage that wrote it",
+    )
 
 
 def of_clips(problems: Iterable[Problem]) -> list[Problem]:
-    """Those that are a clip's, and not a row's of a table."""
+    """Return the problems of clips, leaving out those of a table's rows."""
     return [p for p in problems if not re.search(r"\.csv:\d+$", p.where)]
 
 
-def show(problems: Iterable[Problem], csv_path: Path | None = None, most: int = 50) -> None:
-    """Print the problems to stderr, a line each; past `most` the CSV has the rest."""
+def print_problems(
+    problems: Iterable[Problem], csv_path: Path | None = None, most: int = 50
+) -> None:
+    """Print the problems to stderr, one line each; the CSV has those after the first `most`."""
     problems = list(problems)
     for p in problems[:most]:
         print(f"  {p.where}: {p.reason}: {p.found}. {p.advice}", file=sys.stderr)

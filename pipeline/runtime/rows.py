@@ -1,14 +1,17 @@
-"""Read any CSV row by row, and write the project's own."""
+"""Read any CSV row by row; read and write the project's own tables."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.files import atomic_write
+
+T = TypeVar("T")
 
 
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -56,6 +59,57 @@ def each_row(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from None
     if empty:
         raise UsageError(f"{path}: empty; needs a header and rows")
+
+
+def read_table(
+    path: Path, columns: Sequence[str], parse: Callable[[list[str]], T], *, advice: str,
+    unique: bool = False,
+) -> list[T]:
+    """Read a table that :func:`write_rows` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str
+        The header that the table must have.
+    parse : callable
+        Makes a value of a row's cells, as many as there are columns; raises ValueError for a bad
+        one.
+    advice : str
+        What to do about a damaged table, a sentence for the error.
+    unique : bool
+        Whether the first column must differ in all rows.
+
+    Returns
+    -------
+    list
+        The result of `parse` for each row.
+
+    Raises
+    ------
+    UsageError
+        If it is not there or not such a table; lists everything wrong as file:row.
+    """
+    try:
+        rows = each_row(path)
+        _, header = next(rows)
+        if header != list(columns):
+            raise UsageError(f"{path}:1: needs the columns {','.join(columns)}")
+        result, errors, seen = [], [], dict[str, int]()
+        for line, cells in rows:
+            try:
+                if len(cells) != len(header):
+                    raise ValueError(f"{len(cells)} cells; the header has {len(header)}")
+                result.append(parse(cells))
+                if unique and (first := seen.setdefault(cells[0], line)) != line:
+                    raise ValueError(f"{cells[0]!r} is in row {first} already")
+            except ValueError as error:
+                errors.append(f"{path}:{line}: {error}")
+        if errors:
+            raise UsageError("\n".join(errors))
+    except UsageError as error:
+        raise UsageError(f"{error}. {advice}") from None
+    return result
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:

@@ -1,4 +1,4 @@
-"""From scores and labels to figures: what is measured on which clips, and the files of it.
+"""Choose the clips that a run is measured on, and measure it.
 
 A run is measured on up to four sets of clips:
 
@@ -10,33 +10,22 @@ private    those of its private one, which decided it
 =========  =====================================================================================
 
 Test scores of a trained run are the geometric mean of its folds' models.
-
-The files are made for ``dvc plots``, a folder a kind and a file a run, so that dvc.yaml names
-folders and no run: ``per_class/RUN-SET.csv`` (x: lwlrap, y: class, ``bar_horizontal_sorted``),
-``confusion/RUN-SET.csv`` (a row a clip; x: actual, y: predicted, ``confusion_normalized``),
-``curves/RUN.csv`` (x: epoch) and ``figures/*.png``.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.runs.folder import RunFolder
-from pipeline.runs.scores import Scores, atomic_write, listed, select
-from pipeline.runtime.errors import StoreError, UsageError
+from pipeline.runs.scores import Scores, select
+from pipeline.runtime.errors import UsageError, listed
 from pipeline.scoring import metrics
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pipeline.dataset.tables import Label
 
 Bools = NDArray[np.bool_]
@@ -44,7 +33,7 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 
-# Digits of metrics.json: enough for any comparison, few enough to be the same on every machine.
+# Digits of every figure: enough for any comparison, few enough to be the same on every machine.
 DIGITS = 6
 
 
@@ -71,7 +60,7 @@ class Result:
 
 
 def truth_of(labels: Mapping[str, Label], scores: Scores) -> Bools:
-    """The labels of the scores' clips [shape=(n_clips, n_classes), dtype=bool].
+    """Return the labels of the scores' clips [shape=(n_clips, n_classes), dtype=bool].
 
     Raises
     ------
@@ -82,7 +71,7 @@ def truth_of(labels: Mapping[str, Label], scores: Scores) -> Bools:
     if unknown:
         raise UsageError(
             f"labels.csv has no labels for {len(unknown)} clips that have scores: "
-            f"{listed(unknown)}. Was the data prepared anew? Train the run again"
+            f"{listed(unknown)}. Has prepare been run again? Train the run again"
         )
     column = {c: i for i, c in enumerate(scores.classes)}
     named = {label for c in scores.clip_ids for label in labels[c].labels}
@@ -98,14 +87,14 @@ def truth_of(labels: Mapping[str, Label], scores: Scores) -> Bools:
 def subsets(
     oof: Scores, test: Scores | None, labels: Mapping[str, Label]
 ) -> tuple[dict[str, Scores], list[str]]:
-    """The sets of clips to measure on, and what the reader should know of those left out.
+    """Select the sets of clips to measure on, with notes on the clips that are left out.
 
     Returns
     -------
     sets : dict
         ``oof``, and as far as labels are known ``test``, ``public`` and ``private``.
     notes : list of str
-        Clips with labels and without scores (bad audio): they count for nothing.
+        Clips with labels but without scores (bad audio), which no measure counts.
     """
     found, notes = {"oof": oof}, []
     folds = {labels[c].fold for c in oof.clip_ids if c in labels}
@@ -116,8 +105,8 @@ def subsets(
         scored = set(test.clip_ids)
         for name, usage in (("test", None), ("public", "Public"), ("private", "Private")):
             ids = [x.clip_id for x in known if usage in (None, x.usage)]
-            if there := [c for c in ids if c in scored]:
-                found[name] = select(test, there, test.classes)
+            if present := [c for c in ids if c in scored]:
+                found[name] = select(test, present, test.classes)
             expected[name] = ids
     for name in ("oof", "test"):
         scored = set(found[name].clip_ids) if name in found else set()
@@ -130,15 +119,15 @@ def subsets(
 def measure(
     what: str, scores: Scores, truth: Bools, *, single: bool, seed: int, resamples: int
 ) -> Result:
-    """Every measure of one set of clips; `what` is the set's name for an error.
+    """Compute every measure of one set of clips; errors call the set `what`.
 
-    The generator of the bootstrap is made anew from `seed`, so a figure does not depend on what
-    else is measured.
+    The bootstrap starts from `seed` for each set, so a figure does not depend on what else is
+    measured.
 
     Raises
     ------
     UsageError
-        If the labels do not allow it, as more than one a clip where `single`.
+        If the labels do not allow it: a clip with several labels where `single`, no label at all.
     """
     rng = np.random.default_rng(seed)
     try:
@@ -158,10 +147,10 @@ def measure(
 def paired_gain(
     truth: Bools, new: NDArray, old: NDArray, *, seed: int, resamples: int
 ) -> tuple[float, float, float]:
-    """How much lwlrap `new` has over `old`, with a 95 % interval over the choice of clips.
+    """Return the gain in lwlrap of `new` over `old`, with a 95 % interval over the choice of clips.
 
-    Both are measured on the same resampled clips (paired percentile bootstrap), for most of what
-    varies between resamples is common to both.
+    Both are measured on the same resampled clips (paired percentile bootstrap), because most of the
+    variation between resamples is common to both.
 
     Returns
     -------
@@ -177,87 +166,11 @@ def paired_gain(
     return metrics.lwlrap(truth, new) - metrics.lwlrap(truth, old), float(low), float(high)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Indented, in the order given, whole or not at all."""
-    with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Comma-separated, UTF-8, newlines alone, whole or not at all."""
-    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def write_per_class(path: Path, result: Result) -> None:
-    """class, lwlrap, low, high, labels: the classes that some clip has, in the scores' order."""
-    counts = result.truth.sum(axis=0)
-    write_csv(path, ["class", "lwlrap", "low", "high", "labels"], [
-        [name, *(f"{x:.{DIGITS}f}" for x in row), count]
-        for name, row, count in zip(result.scores.classes, result.per_class, counts, strict=True)
-        if count
-    ])
-
-
-def write_confusion(path: Path, result: Result) -> None:
-    """actual, predicted: a row for each clip of exactly one label; the top class is predicted.
-
-    Clips of several labels have no one right answer and are left out.
-    """
-    one = result.truth.sum(axis=1) == 1
-    classes = result.scores.classes
-    pairs = zip(result.truth[one].argmax(axis=1), result.scores.values[one].argmax(axis=1),
-                strict=True)
-    write_csv(path, ["actual", "predicted"], [[classes[a], classes[p]] for a, p in pairs])
-
-
 def confusions(result: Result, most: int) -> list[tuple[str, str, int]]:
-    """The classes most often taken for another among the clips of exactly one label."""
+    """Return the most frequent confusions (actual, predicted, count) of clips with one label."""
     one = result.truth.sum(axis=1) == 1
     if not one.any():
         return []
     found = metrics.top_confusions(result.truth[one], result.scores.values[one], most=most)
     names = result.scores.classes
     return [(names[a], names[p], n) for a, p, n in found]
-
-
-def read_histories(run: RunFolder, folds: Sequence[int]) -> pd.DataFrame:
-    """history.csv of every fold of a trained run, one below the other, with a column ``fold``.
-
-    Raises
-    ------
-    UsageError
-        If a fold has none.
-    StoreError
-        If one is not a table of numbers by epoch.
-    """
-    import pandas as pd
-
-    parts = []
-    for fold in folds:
-        path = run.fold(fold).history
-        try:
-            part = pd.read_csv(path)
-        except FileNotFoundError:
-            raise UsageError(
-                f"{path}: no such file; `python -m pipeline.train` writes it"
-            ) from None
-        except ValueError as error:  # what pandas raises is a ValueError: empty, ragged, not UTF-8
-            raise StoreError(f"{path}: {str(error).strip()}; train the run again") from None
-        texts = [c for c in part if part[c].dtype.kind not in "iuf"]
-        if "epoch" not in part or texts:
-            raise StoreError(f"{path}: needs a column epoch and numbers alone, has the columns "
-                             f"{', '.join(map(str, part))}; train the run again")
-        parts.append(part.assign(fold=fold))
-    return pd.concat(parts, ignore_index=True)
-
-
-def write_curves(path: Path, histories: pd.DataFrame) -> None:
-    """epoch, folds, and each column's mean over the folds that still trained in that epoch."""
-    grouped = histories.groupby("epoch", sort=True)
-    means = grouped.mean().drop(columns="fold")
-    means.insert(0, "folds", grouped.size())
-    with atomic_write(path) as partial:
-        means.to_csv(partial, float_format=f"%.{DIGITS}g", lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Figures of an evaluation, as PNG files whose bytes depend on the numbers alone."""
+"""Draw the figures of an evaluation as PNG files; the same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.runs.scores import atomic_write
+from pipeline.runtime.files import atomic_write
 from pipeline.scoring.evaluation import Result
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ DPI = 100
 
 
 def plain_style() -> AbstractContextManager[None]:
-    """matplotlib's own defaults, whatever the user's matplotlibrc says."""
+    """Use matplotlib's own defaults, whatever the user's matplotlibrc says."""
     return matplotlib.style.context("default", after_reset=True)
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all, without the version of matplotlib in it."""
+    """Write a PNG atomically, without the version of matplotlib in it."""
     with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def draw_runs(path: Path, measured: Mapping[str, Mapping[str, Result]]) -> None:
-    """lwlrap of every run with its interval, set of clips by set: {run: {set: Result}}."""
+    """Draw every run's lwlrap with its interval, from {run: {set of clips: Result}}."""
     kinds = dict.fromkeys(kind for sets in measured.values() for kind in sets)
     rows = [(f"{kind}, {run}", sets[kind].summary) for kind in kinds
             for run, sets in measured.items() if kind in sets]
@@ -56,7 +56,7 @@ def draw_runs(path: Path, measured: Mapping[str, Mapping[str, Result]]) -> None:
 
 
 def draw_per_class(path: Path, title: str, result: Result) -> None:
-    """lwlrap of each class that some clip has, best first, with its interval."""
+    """Draw the lwlrap of each class with clips, best first, with its interval."""
     counts = result.truth.sum(axis=0)
     order = [k for k in np.argsort(-result.per_class[:, 0], kind="stable") if counts[k]]
     value, low, high = result.per_class[order].T
@@ -80,7 +80,7 @@ def draw_per_class(path: Path, title: str, result: Result) -> None:
 
 
 def draw_curves(path: Path, title: str, histories: pd.DataFrame) -> None:
-    """Loss and lwlrap by epoch: training in grey, validation in blue, a line a fold."""
+    """Draw loss and lwlrap by epoch, one line per fold: training in grey, validation in blue."""
     panels = [n for n in ("loss", "lwlrap") if {n, f"val_{n}"} & set(histories)]
     with plain_style():
         figure = Figure(figsize=(4.6 * max(1, len(panels)), 3.4), layout="constrained")
@@ -102,7 +102,7 @@ def draw_curves(path: Path, title: str, histories: pd.DataFrame) -> None:
 
 
 def draw_confusions(path: Path, title: str, pairs: Sequence[tuple[str, str, int]]) -> None:
-    """The pairs of classes most often confused, of :func:`.evaluation.confusions`."""
+    """Draw the most frequent confusions, from :func:`.evaluation.confusions`."""
     with plain_style():
         figure = Figure(figsize=(8, 1.2 + 0.24 * len(pairs)), layout="constrained")
         axes = figure.add_subplot()

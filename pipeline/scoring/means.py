@@ -1,12 +1,12 @@
-"""Means over models: geometric, arithmetic, of ranks; weighted.
+"""Combine models by weighted means: geometric, arithmetic or of ranks.
 
 =============  ====================================================================================
-geometric      ``exp(sum(w * log(p)))``, the logarithmic opinion pool: a class needs every model's
-               consent. What most solutions of the 2018 and 2019 competitions used.
-arithmetic     ``sum(w * p)``, the linear opinion pool: one confident model carries a class.
+geometric      ``exp(sum(w * log(p)))``, the logarithmic opinion pool: one low score lowers the
+               mean most. What most solutions of the 2018 and 2019 competitions used.
+arithmetic     ``sum(w * p)``, the linear opinion pool: one confident model is enough.
 rank           ``sum(w * r)``, with r the rank of the class in its clip, 0 (lowest) to 1 (highest),
-               tied classes sharing their mean rank. Deaf to how a model is calibrated. It says
-               which class of a clip is likelier, as lwlrap asks, not which clip.
+               tied classes sharing their mean rank. Independent of a model's calibration. It
+               compares the classes of a clip, as lwlrap does, not clips with each other.
 =============  ====================================================================================
 
 Weights are divided by their sum. Where each clip has one label, a geometric mean is divided by
@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pipeline.runs.scores import Scores, align, listed
-from pipeline.runtime.errors import UsageError
+from pipeline.runs.scores import Scores, align
+from pipeline.runtime.errors import UsageError, listed
 
 Array = NDArray[np.floating]
 Floats = NDArray[np.float64]
@@ -34,7 +34,7 @@ FLOOR = float(np.finfo(np.float32).smallest_subnormal)
 
 
 def geometric_mean(members: Sequence[Array], weights: Sequence[float]) -> Floats:
-    """The weighted geometric mean, in log space.
+    """Return the weighted geometric mean, computed in log space.
 
     A zero counts as the smallest positive float32 (1.4e-45), except where every member has a zero:
     there the mean is 0. So the result is finite, and classes that one model gave 0 keep the order
@@ -45,7 +45,7 @@ def geometric_mean(members: Sequence[Array], weights: Sequence[float]) -> Floats
     members : sequence of np.ndarray [shape=(n_clips, n_classes)]
         At least 0.
     weights : sequence of float
-        One a member, at least 0, not all 0.
+        One per member, at least 0, not all 0.
 
     Returns
     -------
@@ -60,12 +60,12 @@ def geometric_mean(members: Sequence[Array], weights: Sequence[float]) -> Floats
 
 
 def arithmetic_mean(members: Sequence[Array], weights: Sequence[float]) -> Floats:
-    """The weighted arithmetic mean; parameters and result as :func:`geometric_mean`, any sign."""
+    """Return the weighted arithmetic mean; like :func:`geometric_mean`, but of any sign."""
     return sum((share * v for v, share in _shares(members, weights)), np.zeros(members[0].shape))
 
 
 def rank_mean(members: Sequence[Array], weights: Sequence[float]) -> Floats:
-    """The weighted mean of the ranks within each clip, 0 to 1; members of any sign.
+    """Return the weighted mean of the ranks within each clip, 0 to 1; members of any sign.
 
     A single class has rank 1.
     """
@@ -85,7 +85,7 @@ MEANS: dict[str, Callable[[Sequence[Array], Sequence[float]], Floats]] = {
 
 
 def _shares(members: Sequence[Array], weights: Sequence[float]) -> list[tuple[Floats, float]]:
-    """The members that weigh something, and their parts of 1."""
+    """Return the members with a positive weight, and the weights divided by their sum."""
     total = sum(weights)
     return [(np.asarray(values, np.float64), weight / total)
             for values, weight in zip(members, weights, strict=True) if weight]
@@ -98,7 +98,7 @@ def combine(
     *,
     single: bool,
 ) -> Scores:
-    """The mean of several models' scores of the same clips.
+    """Return the mean of several models' scores of the same clips.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def combine(
     named : sequence of (str, Scores)
         The same clips and classes, in any order; the result has the order of the first.
     weights : sequence of float
-        One a member, at least 0, not all 0; they need not add up to 1.
+        One per member, at least 0, not all 0; they need not add up to 1.
     single : bool
         Whether each clip has exactly one label.
 
@@ -132,9 +132,9 @@ def combine(
 
 
 def plain_mean(named: Sequence[tuple[str, Scores]], *, single: bool) -> tuple[str, Scores]:
-    """The equal mean that anything cleverer has to beat, and how it was taken.
+    """Return the method and the result of the unweighted mean, the baseline of an ensemble.
 
-    Geometric, but of ranks where a run has scores below 0 (it was stacked).
+    Geometric, but of ranks if a run has scores below 0 (it was stacked).
     """
     method = "rank" if any((scores.values < 0).any() for _, scores in named) else "geometric"
     return method, combine(method, named, [1.0] * len(named), single=single)
@@ -147,7 +147,7 @@ def combine_tests(
     *,
     single: bool,
 ) -> Scores:
-    """The mean over every model of every run, given as (run, the test scores of its folds).
+    """Return the mean over every model of every run, given as (run, test scores of its folds).
 
     A run's weight is shared equally by its folds, so that it counts the same however many it has.
     """
@@ -159,9 +159,9 @@ def combine_tests(
 
 
 def mean_over_folds(name: str, folds: Sequence[Scores], *, single: bool) -> Scores:
-    """One run's test scores: the geometric mean of its folds' models.
+    """Return one run's test scores: the geometric mean of its folds' models.
 
-    An ensemble's scores, which are one already, are returned as they are.
+    An ensemble's scores are returned unchanged.
     """
     if len(folds) == 1:
         return folds[0]

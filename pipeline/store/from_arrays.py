@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from features.signal.moments import moments_of
-from pipeline.runtime.files import atomic_write
+from pipeline.runtime.files import atomic_write, naming
 from pipeline.store.hdf5 import allocate
 from pipeline.store.schema import Contents, Excluded, FeatureSpec, as_bytes, starts_of
-from pipeline.store.writer import ClipWriter, check_room, errors_naming
+from pipeline.store.writer import ClipWriter, check_room
 
 
 def write_store(
@@ -97,7 +97,7 @@ def write_store(
                 writer.finish(
                     digests[clip_id], sound[clip_id], moments_of(values, spec.scale)
                 )
-        with open(partial, "rb") as file, errors_naming(partial):
+        with open(partial, "rb") as file, naming(partial):
             os.fsync(file.fileno())
     return path
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runtime.errors import StoreError, UsageError
-from pipeline.runtime.files import atomic_write, flush_folder
+from pipeline.runtime.files import atomic_write, flush_folder, naming
 from pipeline.store.hdf5 import allocate
 from pipeline.store.reader import Store, open_store
 from pipeline.store.schema import (
@@ -26,7 +26,7 @@ from pipeline.store.schema import (
     row_bytes,
     starts_of,
 )
-from pipeline.store.writer import check_room, errors_naming, pwrite_all
+from pipeline.store.writer import check_room, pwrite_all
 
 _COPY = 1 << 23
 # Digits of the contents' key in the names of unfinished files.
@@ -103,7 +103,7 @@ class PartialStore:
 
     def record(self, entry: JournalEntry) -> None:
         """Note that a clip was written."""
-        with errors_naming(self.journal):
+        with naming(self.journal):
             self._log.write(_line(entry))
         self.done[entry.index] = entry
 
@@ -169,7 +169,7 @@ class PartialStore:
         self.close()
         file = os.open(self.partial, os.O_RDWR)
         try:
-            with errors_naming(self.partial):
+            with naming(self.partial):
                 os.fsync(file)
         finally:
             os.close(file)

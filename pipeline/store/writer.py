@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from features.signal.moments import Moments
+from pipeline.runtime.files import naming
 from pipeline.store.schema import ByteOffsets, Contents, FeatureSpec, Row, as_bytes
 
 # HDF5 writes less than this besides the clips' ids, starts and lengths.
@@ -115,18 +114,9 @@ def check_room(path: Path, spec: FeatureSpec, contents: Contents) -> None:
     """
     names = [*contents.clip_ids, *(e.clip_id for e in contents.excluded)]
     by_hdf5 = _HEADERS + len(names) * (96 + max(len(name.encode()) for name in names))
-    with errors_naming(path), open(path, "wb") as file:
+    with naming(path), open(path, "wb") as file:
         file.write(bytes(by_hdf5))
         file.truncate(by_hdf5 + contents.n_bytes(spec))
-
-
-@contextmanager
-def errors_naming(path: Path) -> Iterator[None]:
-    """Add the path to an error of the system about an open file, which does not know it."""
-    try:
-        yield
-    except OSError as error:
-        raise _naming(error, path) from None
 
 
 def _naming(error: OSError, path: Path) -> OSError:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline.audio.decode import Header
 from pipeline.dataset import preparation
 from pipeline.dataset import tables as clips
 from pipeline.dataset.tables import Clip, Label
@@ -74,7 +75,7 @@ def test_library(data):
     assert [c.clip_id for c in result.clips] == sorted(
         [f"c{i}.wav" for i in range(10)] + ["n0.wav", "n1.wav", "n2.wav", "t0.wav", "t1.wav"])
     assert result.clips[0] == Clip(
-        "c0.wav", "train_curated/c0.wav", "WAV", "PCM_16", 44_100, 1, 441)
+        "c0.wav", "train_curated/c0.wav", Header("WAV", "PCM_16", 44_100, 1, 441))
     assert [x.clip_id for x in result.labels] == [c.clip_id for c in result.clips]
     assert result.labels[-2] == Label("t0.wav", ("Bark", "Meow"), "test", None, "Public")
     folds = {x.split: {y.fold for y in result.labels if y.split == x.split} for x in result.labels}
@@ -177,7 +178,7 @@ def test_a_fold_column_wins(tmp_path):
           [(name, 1 + 2 * (i % 3), "A") for i, name in enumerate(names)])
     result = prepare(tmp_path, folds=5)
     assert [x.fold for x in result.labels] == [0, 1, 2, 0, 1, 2]
-    assert result.notes == ["folds are numbered anew: 1 is 0, 3 is 1, 5 is 2",
+    assert result.notes == ["folds are renumbered: 1 is 0, 3 is 1, 5 is 2",
                           "the 3 folds of the data set itself are used, not 5 of seed 0"]
 
 
@@ -358,7 +359,7 @@ def test_data_like_fsdkaggle2019(tmp_path):
     assert len(result) == 150
     for clip in result[::10]:
         info = soundfile.info(tmp_path / "data" / clip.path)
-        assert (clip.sr, clip.channels, clip.frames) == (
+        assert (clip.header.sr, clip.header.channels, clip.header.frames) == (
             info.samplerate, info.channels, info.frames)
 
 

@@ -46,8 +46,8 @@ def made_up(tmp_path):
 
 def settings(root, **changed):
     result = submit.Settings(runs_dir=root / "runs", run="both", data=root / "prepared",
-                             sample=None, out=root / "submission.csv", top=0, check=None,
-                             allow_missing=0)
+                             sample=None, out=root / "submission.csv", top=0, fold=None,
+                             check=None, allow_missing=0)
     return dataclasses.replace(result, **changed)
 
 
@@ -173,15 +173,70 @@ def test_a_class_without_a_column_is_an_error(tmp_path):
         submit.run(settings(tmp_path))
 
 
-@pytest.mark.parametrize(("sample", "top", "message"), [
-    (SAMPLE_2018, 0, "the form of the 2018 competition; use --top 3"),
-    (SAMPLE, 3, "a column a class; use --top 0"),
-])
-def test_the_form_is_the_samples(tmp_path, sample, top, message):
-    make(tmp_path, sample)
-    with pytest.raises(UsageError, match=message):
-        submit.run(settings(tmp_path, top=top))
+def test_a_2018_sample_has_no_columns_for_scores(tmp_path):
+    make(tmp_path, SAMPLE_2018)
+    with pytest.raises(UsageError, match="the form of the 2018 competition; use --top 3"):
+        submit.run(settings(tmp_path, top=0))
     assert not (tmp_path / "submission.csv").exists()
+
+
+def test_labels_are_written_for_a_2019_sample_too(made_up):
+    done = command(made_up, "--top", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (made_up / "submission.csv").read_text() == (
+        "fname,label\nc.wav,Zither Bark\na.wav,Rain Bark\nb.wav,Rain Bark\n"
+    )
+    checking = settings(made_up, check=made_up / "submission.csv")
+    submit.run(dataclasses.replace(checking, top=2))
+    with pytest.raises(UsageError, match="2 labels; needs 1 to 1"):
+        submit.run(dataclasses.replace(checking, top=1))
+    with pytest.raises(UsageError, match=r"columns missing \(3\): Zither, Bark, Rain"):
+        submit.run(checking)  # without --top the form is the sample's
+
+
+def test_labels_are_classes_of_a_2019_samples_columns(tmp_path):
+    make(tmp_path, "fname,Bark,Rain\na.wav,0,0\n")
+    with pytest.raises(UsageError, match="no column for 1 classes of the run: Zither"):
+        submit.run(settings(tmp_path, top=3))
+    assert not (tmp_path / "submission.csv").exists()
+
+
+# ---- one fold
+
+
+@pytest.fixture
+def trained(made_up):
+    """A trained run of the folds 0 and 2."""
+    folder = made_up / "runs" / "cnn"
+    for fold, values in ((0, VALUES), (2, VALUES[::-1])):
+        save(folder / "folds" / str(fold) / "oof.npz",
+             Scores((f"x{fold}",), CLASSES, np.zeros((1, 3), np.float32)))
+        save(folder / "test" / f"{fold}.npz", Scores(("a.wav", "b.wav", "c.wav"), CLASSES, values))
+    facts = {"folds": [0, 2], "classes": CLASSES, "label_mode": "multi"}
+    (folder / "run.json").write_text(json.dumps(facts))
+    return made_up
+
+
+def test_the_model_of_one_fold(trained):
+    done = command(trained, "--run", "cnn", "--fold", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("3 clips, 3 columns, from cnn, fold 2\n")
+    assert (trained / "submission.csv").read_text() == (
+        "fname,Zither,Bark,Rain\nc.wav,1e-30,0.1,0.2\na.wav,0.9,0.5,0.5\n"
+        "b.wav,0.25,0.3,0.33333334\n"
+    )
+    submit.run(settings(trained, run="cnn"))
+    assert "c.wav,1e-30" not in (trained / "submission.csv").read_text()  # the mean of both
+
+
+@pytest.mark.parametrize(("run", "fold", "message"), [
+    ("cnn", 1, "--fold is 1; the folds of cnn: 0, 2"),
+    ("both", 0, "--fold is 0; the folds of both: none, it is an ensemble"),
+])
+def test_a_fold_that_is_not_there(trained, run, fold, message):
+    with pytest.raises(UsageError, match=message):
+        submit.run(settings(trained, run=run, fold=fold))
+    assert not (trained / "submission.csv").exists()
 
 
 def test_a_name_with_a_space_is_no_2018_label(tmp_path):

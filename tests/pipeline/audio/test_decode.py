@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import librosa
@@ -254,3 +258,50 @@ def test_a_folder_that_is_missing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         audio.write_pcm16(tmp_path / "no" / "a.wav", np.zeros(1), 16000)
     assert caught.value.filename == str(tmp_path / "no" / "a.wav")
+
+
+# ---- messages of libmpg123
+
+
+@pytest.fixture
+def cut_mp3(tmp_path, noise):
+    """An MP3 file whose second half is missing; libmpg123 warns of it."""
+    path = write(tmp_path / "cut.mp3", np.tile(noise, 10), format="MP3")
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    return path
+
+
+def read_all(path):
+    with audio.opened(path) as (_, blocks):
+        return sum(map(len, blocks))
+
+
+@pytest.mark.parametrize("read", [audio.read_header, audio.count_frames, read_all])
+def test_messages_of_libmpg123_name_the_file(cut_mp3, capfd, read):
+    read(cut_mp3)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith(f"{cut_mp3}: Warning: ") for line in lines)
+    print("still there", file=sys.stderr)
+    assert capfd.readouterr().err == "still there\n"
+
+
+def test_messages_name_their_own_file_in_threads(cut_mp3, tmp_path, capfd):
+    paths = [shutil.copy(cut_mp3, tmp_path / f"{i}.mp3") for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(audio.count_frames, paths))
+    said = sorted(line.partition(": ")[0] for line in capfd.readouterr().err.splitlines())
+    assert said == sorted(map(str, paths))
+
+
+def test_what_others_write_meanwhile_passes_unchanged(tmp_path, capfd):
+    with audio.mpg123_named(tmp_path / "a.mp3"):
+        os.write(2, b"  12/100 clips\nWarning: of libmpg123\n")
+    assert capfd.readouterr().err == (
+        f"  12/100 clips\n{tmp_path / 'a.mp3'}: Warning: of libmpg123\n")
+
+
+def test_other_formats_leave_stderr_alone(tmp_path, capfd):
+    with audio.mpg123_named(tmp_path / "a.wav"):
+        os.write(2, b"Warning: x\n")
+        assert capfd.readouterr().err == "Warning: x\n"  # at once

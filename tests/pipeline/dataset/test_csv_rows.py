@@ -99,10 +99,10 @@ def test_missing_columns(path, header, words):
 
 
 def test_row_of_another_length():
-    with pytest.raises(tables.Defect, match="3 cells, the header has 2") as error:
+    with pytest.raises(tables.BadClip, match="3 cells, the header has 2") as error:
         tables.check_length(["a.wav", "Bark", "Meow"], ["fname", "labels"])
     assert "quotes" in error.value.advice
-    with pytest.raises(tables.Defect, match="1 cells"):
+    with pytest.raises(tables.BadClip, match="1 cells"):
         tables.check_length(["a.wav"], ["fname", "labels"])
     tables.check_length(["a.wav", "Bark"], ["fname", "labels"])
 
@@ -115,7 +115,7 @@ def test_row_of_another_length():
     ("./a.wav", "bad-row"), ("a//b.wav", "bad-row"), ("a/", "bad-row"),
 ])
 def test_bad_names(name, reason):
-    with pytest.raises(tables.Defect) as error:
+    with pytest.raises(tables.BadClip) as error:
         tables.file_name(name)
     assert error.value.reason == reason
 
@@ -130,7 +130,7 @@ def test_an_accepted_name_stays_in_its_folder(tmp_path_factory, name):
     folder = tmp_path_factory.getbasetemp()
     try:
         accepted = tables.file_name(name)
-    except tables.Defect:
+    except tables.BadClip:
         return
     assert (folder / accepted).resolve().is_relative_to(folder.resolve())
 
@@ -146,7 +146,7 @@ def test_labels(cell, names):
 @pytest.mark.parametrize("cell", ["Bark,", ",Bark", "Bark,,Meow", ",", "Bark,Bark", "Bark, Bark",
                                   "Ba\nrk"])
 def test_bad_labels(cell):
-    with pytest.raises(tables.Defect) as error:
+    with pytest.raises(tables.BadClip) as error:
         tables.label_names(cell, "a.wav")
     assert error.value.reason == "bad-row"
 
@@ -155,7 +155,7 @@ def test_bad_labels(cell):
 def test_any_labels_cell_is_a_list_or_a_defect(cell):
     try:
         names = tables.label_names(cell, "a.wav")
-    except tables.Defect:
+    except tables.BadClip:
         return
     assert len(set(names)) == len(names)
     assert all(name and name == name.strip() and "," not in name for name in names)
@@ -165,6 +165,6 @@ def test_any_labels_cell_is_a_list_or_a_defect(cell):
 def test_folds():
     assert [tables.fold_number(x, "a") for x in ("0", "12", " 3 ")] == [0, 12, 3]
     for cell in ("", "-1", "1.0", "x", "1e3", "²", "٣", "9" * 5000):
-        with pytest.raises(tables.Defect) as error:
+        with pytest.raises(tables.BadClip) as error:
             tables.fold_number(cell, "a.wav")
         assert error.value.reason == "bad-fold"

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.audio.decode import Header
 from pipeline.dataset import tables as clips
 from pipeline.dataset.tables import Clip, Dataset, Label
 from pipeline.runtime.errors import UsageError
 
 DATASET = Dataset(Path("data/demo"), "fsdkaggle2019", ("Bark", "Meow", "Größe"), "multi")
 CLIPS = [
-    Clip("a.wav", "train_curated/a.wav", "WAV", "PCM_16", 44_100, 1, 13_230),
-    Clip("b, c.ogg", "test/b, c.ogg", "OGG", "VORBIS", 48_000, 2, 1),
+    Clip("a.wav", "train_curated/a.wav", Header("WAV", "PCM_16", 44_100, 1, 13_230)),
+    Clip("b, c.ogg", "test/b, c.ogg", Header("OGG", "VORBIS", 48_000, 2, 1)),
 ]
 LABELS = [
     Label("a.wav", ("Bark", "Größe"), "curated", 0, ""),
@@ -62,8 +63,10 @@ PATHS = NAMES.filter(lambda p: not clips.leaves_folder(p))
 COUNTS = st.integers(1, 2**53)
 
 
-@given(st.lists(st.builds(Clip, NAMES, PATHS, st.just("WAV"), st.just("PCM_16"), COUNTS, COUNTS,
-                          COUNTS), unique_by=lambda c: c.clip_id))
+HEADERS = st.builds(Header, st.just("WAV"), st.just("PCM_16"), COUNTS, COUNTS, COUNTS)
+
+
+@given(st.lists(st.builds(Clip, NAMES, PATHS, HEADERS), unique_by=lambda c: c.clip_id))
 def test_any_clips_come_back(tmp_path_factory, result):
     folder = tmp_path_factory.mktemp("clips")
     clips.write_dataset(folder, DATASET)

@@ -18,7 +18,7 @@ def test_ensemble_methods():
 def test_networks():
     pytest.importorskip("tensorflow")
     from models.build import ACTIVATIONS, NORMALIZATIONS
-    from pipeline.training.fold import MONITORS
+    from pipeline.training.callbacks import MONITORS
 
     assert get_args(choices.Normalization) == NORMALIZATIONS
     assert {*get_args(choices.LabelMode)} == set(ACTIVATIONS)

@@ -263,12 +263,19 @@ def test_average_precision_by_hand():
     assert metrics.mean_average_precision(truth, scores) == pytest.approx(5 / 6)
 
 
+def mean_precision(true, values):
+    """The mean, over the clips of a class, of the precision among all that score as high."""
+    return np.mean([true[values >= v].mean() for v in values[true.astype(bool)]])
+
+
 @given(cases())
 def test_average_precision_is_scikit_learns(case):
     truth, scores = case
     present = truth.any(axis=0)
     expected = [average_precision_score(truth[:, c], scores[:, c]) for c in np.flatnonzero(present)]
     ours = metrics.average_precision(truth, scores)
+    for c in np.flatnonzero(present):
+        assert ours[c] == pytest.approx(mean_precision(truth[:, c], scores[:, c]), abs=ROUNDING)
     np.testing.assert_allclose(ours[present], expected, atol=ROUNDING)
     assert np.isnan(ours[~present]).all()
     assert metrics.mean_average_precision(truth, scores) == pytest.approx(

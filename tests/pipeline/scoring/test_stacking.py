@@ -115,7 +115,7 @@ def test_on_noise_the_nested_gain_is_nothing_and_the_naive_one_is_not():
 
 def test_two_folds_are_too_few():
     members, truth = planted()
-    with pytest.raises(UsageError, match=r"at least 3 folds.*here are 2"):
+    with pytest.raises(UsageError, match=r"at least 3 folds.*these runs have 2"):
         stacking.nested(members, truth, FOLDS % 2)
 
 
@@ -123,7 +123,7 @@ def test_folds_come_from_the_labels_and_a_clip_without_one_is_named():
     labels = {c: Label(c, ("A",), "curated", fold, "")
               for c, fold in (("a", 0), ("b", 3), ("c", None))}
     assert stacking.folds_of(labels, ["b", "a"]).tolist() == [3, 0]
-    with pytest.raises(UsageError, match=r"no fold for .*: c\. Was the data prepared anew"):
+    with pytest.raises(UsageError, match=r"no fold for .*: c\. Has prepare been run again"):
         stacking.folds_of(labels, ["a", "c"])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from features.signal.moments import moments_of
+from pipeline.runtime.files import naming
 from pipeline.store import writer as writers
 from pipeline.store.schema import (
     TABLES,
@@ -20,7 +21,7 @@ from pipeline.store.schema import (
     read_row,
     row_bytes,
 )
-from pipeline.store.writer import ClipWriter, check_room, errors_naming, pwrite_all
+from pipeline.store.writer import ClipWriter, check_room, pwrite_all
 
 SPEC = FeatureSpec(
     feature="mfcc", version=1, dtype="float32", width=3, units="dB",
@@ -122,10 +123,10 @@ def test_a_full_disk_is_an_error_with_the_path(offsets, monkeypatch, method):
 
 
 def test_an_error_of_the_system_gets_the_path(tmp_path):
-    with pytest.raises(PermissionError) as caught, errors_naming(tmp_path / "x"):
+    with pytest.raises(PermissionError) as caught, naming(tmp_path / "x"):
         raise PermissionError(errno.EACCES, "Permission denied")
     assert caught.value.filename == str(tmp_path / "x")
-    with pytest.raises(ValueError, match=r"^as it is$"), errors_naming(tmp_path / "x"):
+    with pytest.raises(ValueError, match=r"^as it is$"), naming(tmp_path / "x"):
         raise ValueError("as it is")
 
 
