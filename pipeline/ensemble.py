@@ -14,14 +14,15 @@ Prints the out-of-fold lwlrap of every run, of their plain geometric mean and of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
 from pipeline.cli import main as stage
-from pipeline.cli.markers import Help
+from pipeline.cli.markers import FlagOnly, Help
+from pipeline.cli.params_file import PARAMS, read_values
 from pipeline.runtime.choices import EnsembleMethod
 from pipeline.runtime.errors import UsageError
 
@@ -36,7 +37,9 @@ RESAMPLES = 200  # enough for an interval's first digits, in seconds
 @dataclass(frozen=True)
 class Settings:
     runs_dir: Annotated[Path, Help("folder of all runs")]
-    runs: Annotated[tuple[str, ...], Help("names of the runs to combine")]
+    runs: Annotated[tuple[str, ...] | None, Help(
+        "names of the runs to combine; none: all of params.yaml"
+    )]
     name: Annotated[str, Help("name of the resulting run, in the same folder")]
     method: Annotated[EnsembleMethod, Help(
         "how to combine: geometric or arithmetic mean, mean of ranks, or stack (ridge "
@@ -47,6 +50,9 @@ class Settings:
     )]
     data: Annotated[Path, Help("folder that prepare wrote, with the labels")]
     seed: Annotated[int, Ge(0), Help("random seed of the bootstrap behind the printed interval")]
+    params: Annotated[Path, FlagOnly(), Help(
+        "file with the settings; a flag wins over its key there"
+    )] = PARAMS
 
 
 def run(settings: Settings) -> None:
@@ -58,8 +64,10 @@ def run(settings: Settings) -> None:
     from pipeline.scoring.means import combine, combine_tests
     from pipeline.scoring.stacking import folds_of, stack_runs
 
-    mode = _check(settings)
-    names, single = settings.runs, mode == "single"
+    if settings.runs is None:
+        settings = replace(settings, runs=tuple(read_values(settings.params, "runs")))
+    names, mode = settings.runs or (), _check(settings)
+    single = mode == "single"
     weights = settings.weights or (1.0,) * len(names)
     labels = {x.clip_id: x for x in read_labels(settings.data)}
     loaded = [(name, *RunFolder(settings.runs_dir, name).load()) for name in names]
@@ -94,7 +102,7 @@ def _check(settings: Settings) -> str:
     from pipeline.runs.folder import RunFolder, is_folder_name
     from pipeline.runs.staleness import stale
 
-    names, errors = settings.runs, []
+    names, errors = settings.runs or (), []
     if not names:
         errors.append("no runs to combine; name them: --runs A B")
     elif len(set(names)) < len(names):

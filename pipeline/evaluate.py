@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge
 
 from pipeline.cli import main as stage
-from pipeline.cli.markers import Help
+from pipeline.cli.markers import FlagOnly, Help
+from pipeline.cli.params_file import PARAMS, read_values
 from pipeline.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,11 +36,16 @@ CONFUSIONS = 15
 @dataclass(frozen=True)
 class Settings:
     runs_dir: Annotated[Path, Help("folder of all runs")]
-    runs: Annotated[tuple[str, ...], Help("names of the runs to measure, ensembles too")]
+    runs: Annotated[tuple[str, ...] | None, Help(
+        "names of the runs to measure; none: all of params.yaml, and its ensemble"
+    )]
     data: Annotated[Path, Help("folder that prepare wrote, with the labels")]
     out: Annotated[Path, Help("folder to write metrics.json and the plots to")]
     seed: Annotated[int, Ge(0), Help("random seed of the bootstrap intervals")]
     resamples: Annotated[int, Ge(1), Help("number of bootstrap resamples per interval")]
+    params: Annotated[Path, FlagOnly(), Help(
+        "file with the settings; a flag wins over its key there"
+    )] = PARAMS
 
 
 def run(settings: Settings) -> None:
@@ -48,11 +54,15 @@ def run(settings: Settings) -> None:
     from pipeline.scoring.figures import draw_curves, draw_runs
     from pipeline.scoring.plot_data import read_histories, write_curves, write_json
 
-    if not settings.runs:
+    names = settings.runs
+    if names is None:
+        ensemble = read_values(settings.params, "ensemble")["name"]
+        names = (*read_values(settings.params, "runs"), ensemble)
+    if not names:
         raise UsageError("no runs to measure; name them: --runs A B")
     dataset = read_dataset(settings.data)
     labels = {x.clip_id: x for x in read_labels(settings.data)}
-    runs = [RunFolder(settings.runs_dir, name).read() for name in dict.fromkeys(settings.runs)]
+    runs = [RunFolder(settings.runs_dir, name).read() for name in dict.fromkeys(names)]
     _check(settings, dataset, runs)
     # All is read and measured before anything is written: a bad run leaves the old files.
     measured = {each.name: _measure(settings, each, labels) for each in runs}

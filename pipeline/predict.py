@@ -45,6 +45,7 @@ class Settings:
 def run(settings: Settings) -> None:
     from pipeline.runs import identity as identities
     from pipeline.runs.folder import RunFolder
+    from pipeline.runs.staleness import write_digest
     from pipeline.store.partial import store_path
     from pipeline.store.reader import open_store
 
@@ -57,11 +58,12 @@ def run(settings: Settings) -> None:
     clip_ids = test_clips(settings.data, folder, trained, store)
     inputs = {k: inputs_of(folder.fold(k), trained, store, clip_ids) for k in trained.folds}
     left = [k for k in trained.folds if not folder.fold(k).test_is_current(inputs[k])]
-    if not left:
+    if left:
+        score(folder, trained, store, clip_ids, {k: inputs[k] for k in left})
+    else:
         print(f"predict: nothing to do: {folder.path} has the scores of these {len(clip_ids)} "
               "test clips already")
-        return
-    score(folder, trained, store, clip_ids, {k: inputs[k] for k in left})
+    write_digest(folder)
 
 
 def inputs_of(

@@ -12,6 +12,7 @@
     RUNS/NAME/test/K.npz            scores of fold K's model on the test clips
     RUNS/NAME/test/K.json           what these were computed from
     RUNS/NAME/oof.npz, test.npz     scores of an ensemble, which has no folds of its own
+    RUNS/.digests/NAME.json         digest of a training's scores, once its test clips have some
 """
 
 from __future__ import annotations
@@ -237,6 +238,15 @@ class RunFolder:
     def record_path(self) -> Path:
         """run.json."""
         return self.path / _RUN
+
+    @property
+    def digest(self) -> Path:
+        """The digest of the scores: what DVC watches for an ensemble of runs that it cannot name.
+
+        Beside the runs and not in them, because dvc.yaml cannot list the files of all runs that
+        params.yaml names, and the folder of all runs holds the ensemble itself.
+        """
+        return self.runs_dir / ".digests" / f"{self.name}.json"
 
     @property
     def is_run(self) -> bool:

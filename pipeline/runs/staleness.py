@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.dataset.tables import Label
-from pipeline.runs.folder import RunFolder
+from pipeline.runs.folder import RunFolder, write_json
 from pipeline.runs.scores import load
 from pipeline.runtime.errors import UsageError, listed
 
@@ -23,6 +23,11 @@ def _digest(folder: RunFolder) -> str:
         content = path.read_bytes() if path.is_file() else b""
         result.update(hashlib.sha256(content).digest())
     return result.hexdigest()
+
+
+def write_digest(folder: RunFolder) -> None:
+    """Write the digest of a run's scores beside the runs; see :attr:`RunFolder.digest`."""
+    write_json(folder.digest, {"scores": _digest(folder)})
 
 
 def stale(runs: Path, name: str) -> list[str]:
