@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -74,18 +75,18 @@ def test_nothing_changed_nothing_runs(project: Project) -> None:
     assert project.repro() == set()
 
 
-@pytest.mark.parametrize(("values", "expected"), [
-    ({"n_mfcc": 20}, {"mfcc"}),
-    ({"n_mels": 64}, {"mfcc", "logmel"}),
-    ({"waveform_sr": 8000}, {"waveform"}),
-    ({"feature_dtype": "float16"}, {"mfcc", "logmel"}),
-    ({"trim_db": 40.0}, set(STORES)),
+@pytest.mark.parametrize(("section", "values", "expected"), [
+    ("features", {"mfcc": {"kind": "mfcc", "n_mfcc": 20}}, {"mfcc"}),
+    ("extract", {"n_mels": 64}, {"mfcc", "logmel"}),
+    ("features", {"waveform": {"kind": "waveform", "sr": 8000}}, {"waveform"}),
+    ("features", {"logmel": {"kind": "logmel", "dtype": "float16"}}, {"logmel"}),
+    ("extract", {"trim_db": 40.0}, set(STORES)),
 ])
-def test_a_setting_of_extract_remakes_the_stores_that_hang_on_it(
-    project: Project, values: dict, expected: set[str]
+def test_a_setting_remakes_the_stores_that_depend_on_it(
+    project: Project, section: str, values: dict, expected: set[str]
 ) -> None:
     before = project.stores()
-    project.set("extract", **values)
+    project.set(section, **values)
     assert project.repro() == {"extract"}
     assert changed(before, project.stores()) == expected
 
@@ -103,8 +104,49 @@ def test_folds_and_label_mode_never_extract(project: Project) -> None:
 
 
 @pytest.mark.slow
+def test_a_new_feature_and_run_in_params_go_all_the_way(project: Project) -> None:
+    """Trained, predicted, combined and measured, and nothing of the others is made again."""
+    project.set("train", epochs=1)
+    project.set("runs", waveform={"features": "waveform", "model": "dummy1d"},
+                mfcc={"features": "mfcc", "model": "dummy2d"})
+    everything = {"train@waveform", "train@mfcc", "predict@waveform", "predict@mfcc", "ensemble",
+                  "evaluate", "submit"}
+    assert project.repro("submit") | project.repro("evaluate") == everything
+    before = project.stores()
+    project.set("features", small={"kind": "logmel", "n_mels": 20, "hop_length": 1024})
+    project.set("extract", features=[*STORES, "small"])
+    project.set("runs", **{"small-dummy": {"features": "small", "model": "dummy2d"}})
+    ran = project.repro("submit") | project.repro("evaluate")
+    assert ran == {"extract", "train@small-dummy", "predict@small-dummy", "ensemble", "evaluate",
+                   "submit"}
+    assert changed(before, project.stores()) == set()
+    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
+    assert list(metrics) == ["waveform", "mfcc", "small-dummy", "ensemble"]
+    record = json.loads((project.folder / "runs/ensemble/run.json").read_text())
+    assert record["members"] == ["waveform", "mfcc", "small-dummy"]
+    assert project.repro("submit") | project.repro("evaluate") == set()
+
+
+@pytest.mark.slow
+def test_an_edited_network_is_trained_again(project: Project) -> None:
+    network = project.folder / "models/networks/notebook.py"
+    text = network.read_text()
+    project.set("runs", mfcc={"features": "mfcc", "model": "dummy2d"})
+    project.set("train", epochs=1)
+    project.repro("train@mfcc")
+    model = project.folder / "runs/mfcc/folds/0/model.keras"
+    before = model.read_bytes()
+    assert text.count("return layers.GlobalMaxPooling2D()(x)") == 1
+    network.write_text(text.replace("return layers.GlobalMaxPooling2D()(x)",
+                                    "return layers.GlobalAveragePooling2D()(x)"))
+    assert "train@mfcc" in project.repro("train@mfcc")
+    assert model.read_bytes() != before
+    network.write_text(text)
+
+
+@pytest.mark.slow
 def test_a_learning_rate_retrains_and_nothing_before_it(project: Project) -> None:
-    project.set("train", epochs=1, model="dummy2d")
+    project.set("train", epochs=2, model="dummy2d")
     assert project.repro("train@mfcc") == {"train@mfcc"}
     before = project.stores()
     project.set("train", learning_rate=0.01)

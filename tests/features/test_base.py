@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import pytest
+import soundfile
+import yaml
 from annotated_types import Ge
 
 import features
@@ -16,6 +19,11 @@ from features.logmel import LogMel
 from features.mfcc import Mfcc
 from features.pcen import Pcen
 from features.waveform import Waveform
+from pipeline.batching.batches import cut, open_source
+from pipeline.batching.crops import covering_crops
+from pipeline.store import open_store
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 # --8<-- a feature of one's own, in less than thirty lines
@@ -140,6 +148,52 @@ def test_a_feature_is_made_again_from_its_configuration(feature):
 def test_settings_that_are_refused(kind, settings, message):
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):
         features.make_feature(kind, **settings)
+
+
+@pytest.fixture
+def energy(monkeypatch, tmp_path):
+    """A project that has the feature: one line in the table, one in params.yaml."""
+    monkeypatch.setitem(features.FEATURES, "energy", Energy)
+    params = yaml.safe_load(PARAMS.read_text())
+    params["features"] = {"loudness": {"kind": "energy", "hop_length": 256}}
+    params["runs"] = {"loudness": {"features": "loudness", "model": "dummy2d"}}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    return path
+
+
+def test_a_feature_of_ones_own_goes_all_the_way(energy, data_set, tmp_path, call_stage):
+    """Extract, inspect with its plot, a crop with padding, a training."""
+    data = data_set.fill(8).table()
+
+    def run(stage, *flags):
+        ended = call_stage(stage, *flags, "--params", energy)
+        assert ended.code == 0, ended.err
+        return ended.out
+
+    prepared, stores = tmp_path / "prepared", tmp_path / "stores"
+    run("prepare", "--data", data.root, "--out", prepared, "--folds", 2)
+    run("extract", "--data", prepared, "--out", stores, "--features", "loudness", "--jobs", 1)
+    store = open_store(stores / "loudness.h5")
+    clip = next(iter(store))
+    y, sr = soundfile.read(data.audio / clip, dtype="float32")
+    np.testing.assert_array_equal(store[clip], Energy(sr=sr, hop_length=256)(y))
+
+    shown = run("inspect", stores / "loudness.h5", "--verify", "--clip", clip, "--plot",
+                tmp_path / "clip.png")
+    assert "full scale squared" in shown
+    assert (tmp_path / "clip.png").stat().st_size > 1000
+
+    n = store.spec.declaration.n_frames(sr)
+    source = open_source(store, [clip], n_frames=n, pad="silence", budget=1 << 30)
+    (crop,) = cut(source, covering_crops(source.length, np.array([0]), n))
+    assert crop.shape == (n, 1)
+    assert (crop[-1] == 0).all()
+
+    pytest.importorskip("tensorflow")
+    said = run("train", "--run", "loudness", "--data", prepared, "--stores", stores,
+               "--runs-dir", tmp_path / "runs", "--epochs", 1, "--fold", 0, "--jobs", 1)
+    assert "out-of-fold lwlrap" in said
 
 
 def test_every_kind_is_named_by_its_class():
