@@ -9,7 +9,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.declaration import Field, named_section
+from pipeline.cli.declaration import Field, Shape, named_section
 from pipeline.cli.markers import AlsoPositional, FlagOnly, Positional
 from pipeline.cli.params_file import PARAMS, keys_by_section
 
@@ -124,15 +124,14 @@ def _add(parser: argparse.ArgumentParser, field: Field, default: Any) -> None:
             "store_true" if field.marker(FlagOnly) else argparse.BooleanOptionalAction
         )
     else:
-        options["type"] = _or_none(shape.scalar) if shape.optional else shape.scalar
+        convert = _one_of(shape) if shape.choices else shape.scalar
+        options["type"] = _or_none(convert) if shape.optional else convert
         if shape.many:
             options["nargs"] = "+"
-        if shape.choices:
-            options["choices"] = (*shape.choices, None) if shape.optional else shape.choices
-            names = [*map(str, shape.choices), *(["none"] if shape.optional else [])]
-            options["metavar"] = f"{{{','.join(names)}}}"
-        else:
-            options["metavar"] = _METAVARS.get(shape.scalar, "NAME")
+        names = [*map(str, shape.choices), *(["none"] if shape.optional else [])]
+        options["metavar"] = (
+            f"{{{','.join(names)}}}" if shape.choices else _METAVARS.get(shape.scalar, "NAME")
+        )
     if field.marker(Positional):
         parser.add_argument(field.name, **options)
         return
@@ -158,9 +157,24 @@ def _default_text(field: Field, default: Any) -> str:
     return f" (default: {shown})" if shown else ""
 
 
-def _or_none(scalar: type) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        return None if text.lower() in ("none", "null") else scalar(text)
+def _one_of(shape: Shape) -> Callable[[str], Any]:
+    """Convert a text to one of the choices. Argparse's own `choices` suggest none of them."""
+    known = {str(choice): choice for choice in shape.choices}
 
-    convert.__name__ = f"{scalar.__name__} or none"
+    def convert(text: str) -> Any:
+        if text in known:
+            return known[text]
+        near = difflib.get_close_matches(text, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        names = ", ".join([*known, *(["none"] if shape.optional else [])])
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r}{hint} (choose from {names})")
+
     return convert
+
+
+def _or_none(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    def convert_or_none(text: str) -> Any:
+        return None if text.lower() in ("none", "null") else convert(text)
+
+    convert_or_none.__name__ = f"{convert.__name__} or none"
+    return convert_or_none
