@@ -3,9 +3,9 @@
   python -m pipeline.evaluate --runs mfcc logmel ensemble
   dvc metrics diff; dvc plots diff
 
-lwlrap overall and by class with 95 % bootstrap intervals, mean average precision, the classes most
-often confused, and where every clip has one label MAP@3 and accuracy: out of fold, and on the test
-clips as far as their labels are known, Public and Private together and apart.
+Computes lwlrap, overall and per class, with 95 % bootstrap intervals, mean average precision, the
+classes most often confused and, if every clip has one label, MAP@3 and accuracy: out of fold, and
+on the test clips with known labels, Public and Private together and separately.
 
 Writes into OUT: metrics.json (run -> set of clips -> measure), and one file per run in per_class/,
 confusion/, curves/ (what `dvc plots` draws) and figures/ (PNG). The same scores and labels give the

@@ -14,8 +14,8 @@ A rerun extracts only what is missing: nothing if nothing changed, one store if 
 changed, one clip if its file changed. To resume after Ctrl-C, a kill or a power failure, run the
 same command again; the stores are the same bytes as those of an uninterrupted run.
 
-All bad clips are listed, on the terminal and in problems.csv beside the stores. No store is sealed
-then, unless --allow-failures accepts that many.
+All bad clips are listed, on the terminal and in problems.csv beside the stores. If there are more
+than --allow-failures accepts, no store is written.
 
 exit codes: 0 done, 1 system error such as no space left, 2 usage, 3 more bad clips than allowed,
 4 corrupt store, 130 and 143 stopped by a signal

@@ -3,8 +3,8 @@
   python -m pipeline.predict --run mfcc
 
 Writes RUNS/NAME/test/K.npz: for each test clip in the store, the mean of the model's scores over
-crops that cover the whole clip; and K.json, what they were computed from. Where model, store and
-test clips are the same as before, there is nothing to do. A store that was extracted with other
+crops that cover the whole clip; and K.json, what they were computed from. Scores of the same model,
+store and test clips are not computed again. A store that was extracted with other
 settings than the run was trained on is refused, with the differences.
 
 exit codes: 0 done or nothing to do, 1 no space left or the like, 2 usage, 4 a store of another

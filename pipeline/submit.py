@@ -9,11 +9,10 @@ Columns, rows and their order follow the sample; names, order, duplicates and fi
 checked before anything is written, and everything wrong is listed. A trained run's scores are the
 geometric mean of its folds; --fold K submits the scores of fold K's model alone.
 
-A class without training clips keeps its column, with the run's scores; a column that the run does
-not know ranks last, and is named. A test clip without scores (its audio was bad) is an error, exit
-code 3. With --allow-missing N, up to N of them get each class's mean score over all test clips,
-because Kaggle refuses a file that lacks a row. Clips with scores that the sample does not ask for
-are left out, and counted.
+A column that the run has no class for ranks last, and is named. A test clip without scores (its
+audio was bad) is an error, exit code 3. With --allow-missing N, up to N of them get each class's
+mean score over all test clips, because Kaggle refuses a file that lacks a row. Clips with scores
+that the sample does not ask for are left out, and counted.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ def run(settings: Settings) -> None:
     else:
         result = submission.rows_of_scores(sample, scores)
         if unknown := [c for c in sample.columns if c not in scores.classes]:
-            print(f"The run does not know {', '.join(unknown)}: they rank last")
+            print(f"The run has no classes {', '.join(unknown)}: they rank last")
     submission.check(f"{settings.out}", list(enumerate(result, 1)), sample, classes=scores.classes,
                      top=settings.top)
     submission.write(settings.out, result)
