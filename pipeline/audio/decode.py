@@ -16,12 +16,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
+
+from pipeline.audio.file_header import Header
 
 MIN_SR = 1_000
 MAX_SR = 768_000
@@ -40,41 +41,6 @@ _MPG123 = ("Note: ", "Warning: ", "[src/libmpg123/")
 
 class DecodeError(Exception):
     """libsndfile cannot open or read a file; its message says why."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the header of a file says.
-
-    Attributes
-    ----------
-    format, subtype : str
-        libsndfile's names, such as ``WAV`` and ``PCM_16``.
-    sr : int
-        Sampling rate (in Hz).
-    channels : int
-    frames : int
-        Samples per channel.
-    """
-
-    format: str
-    subtype: str
-    sr: int
-    channels: int
-    frames: int
-
-    def length_at(self, sr: int) -> int:
-        """Return the number of samples at `sr` Hz, see :func:`resampled_length`."""
-        return resampled_length(self.frames, self.sr, sr)
-
-
-def resampled_length(n: int, source_sr: int, sr: int) -> int:
-    """Return how many samples `n` samples become at another rate, like ``librosa.resample``.
-
-    The ceiling of a product in floating point: now and then one more than the ceiling of
-    ``n * sr / source_sr``.
-    """
-    return math.ceil(n * (sr / source_sr))
 
 
 def read_header(path: Path) -> Header:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.audio import containers
 from pipeline.audio import decode as audio
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.runtime.problems import BadClip, Problem
 
 # libsndfile's names of the formats that a suffix stands for; others may hold any format.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.audio.headers import GET_AGAIN, examine, file_state
 from pipeline.dataset import tables
 from pipeline.dataset.listing import ListedClip

@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import get_args
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset import layouts
 from pipeline.dataset.csv_rows import leaves_folder
 from pipeline.runtime.choices import LabelMode

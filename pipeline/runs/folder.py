@@ -376,7 +376,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read an object that :func:`write_json` wrote; None if there is none or it is damaged."""
+    """Read a JSON object; None if there is none, or the file is damaged."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

@@ -26,10 +26,7 @@ def _digest(folder: RunFolder) -> str:
 
 
 def write_digest(folder: RunFolder) -> None:
-    """Write the digest of a run's scores beside the runs, unless it is there already.
-
-    See :attr:`RunFolder.digest`.
-    """
+    """Write the digest of a run's scores beside the runs; see :attr:`RunFolder.digest`."""
     content = {"scores": _digest(folder)}
     if read_json(folder.digest) != content:
         write_json(folder.digest, content)

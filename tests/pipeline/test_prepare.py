@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset import preparation
 from pipeline.dataset import tables as clips
 from pipeline.dataset.tables import Clip, Label

@@ -43,8 +43,8 @@ N_CLIPS = 24
 WIDTH = 6
 SPEC = FeatureSpec(
     "mfcc", 1, "float32", WIDTH, "dB",
-    {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "fmin": 0.0, "fmax": None,
-     "top_db": 80.0},
+    {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "n_mfcc": WIDTH,
+     "fmin": 0.0, "fmax": None, "top_db": 80.0},
 )
 WAVES = FeatureSpec("waveform", 1, "int16", 0, "full scale", {"sr": 8000})
 # 8 frames; dummy2d trains in no time.

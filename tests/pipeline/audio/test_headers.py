@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from pipeline.audio import containers, headers
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.runtime.problems import Problem
 
 SR = 44_100

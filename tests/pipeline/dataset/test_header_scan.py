@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset import header_scan
 from pipeline.dataset.listing import ListedClip
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset import tables as clips
 from pipeline.dataset.tables import Clip, Dataset, Label
 from pipeline.runtime.errors import UsageError

@@ -9,7 +9,7 @@ import pytest
 from features import make_feature
 from features.logmel import LogMel
 from features.waveform import Waveform
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset.tables import Clip
 from pipeline.extraction.inputs import Inputs
 from pipeline.extraction.plan import UP_TO_DATE, make_plan, plan_table
