@@ -80,7 +80,7 @@ def run(settings: Settings) -> None:
     else:
         result = submission.rows_of_scores(sample, scores)
         if unknown := [c for c in sample.columns if c not in scores.classes]:
-            print(f"The run has no classes {', '.join(unknown)}: they rank last")
+            print(f"Columns that the run has no class for rank last: {', '.join(unknown)}")
     submission.check(f"{settings.out}", list(enumerate(result, 1)), sample, classes=scores.classes,
                      top=settings.top)
     submission.write(settings.out, result)

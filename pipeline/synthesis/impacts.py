@@ -49,7 +49,7 @@ def bass_drum(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
     drum = place([(0, kick), (0, skin), (0, click)], t60)
     period = log_uniform(rng, 0.25, 1.5)
     return normalized(place(
-        ((at, rng.uniform(0.5, 1) * drum) for at in rhythm(rng, seconds, period)), seconds))
+        ((onset, rng.uniform(0.5, 1) * drum) for onset in rhythm(rng, seconds, period)), seconds))
 
 
 def hi_hat(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
@@ -65,8 +65,8 @@ def hi_hat(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
     often = rng.choice([0.0, 0.2, 1.0], p=[0.4, 0.4, 0.2])
     period = log_uniform(rng, 0.12, 0.8)
     return normalized(place(
-        ((at, rng.uniform(0.3, 1) * hats[int(rng.random() < often)])
-         for at in rhythm(rng, seconds, period)), seconds))
+        ((onset, rng.uniform(0.3, 1) * hats[int(rng.random() < often)])
+         for onset in rhythm(rng, seconds, period)), seconds))
 
 
 def knock(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
@@ -76,12 +76,12 @@ def knock(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
     wood = modes(
         panel, rng.uniform(0.3, 1, 4).tolist(), [t60 * (90 / f) ** 0.3 for f in panel], t60)
     blow = place([(0, wood), (0, rng.uniform(0.1, 0.6) * burst(rng, 0.015, 500, 6000))], t60)
-    events, at, gap = [], rng.uniform(0, 0.3 * seconds), log_uniform(rng, 0.1, 0.35)
-    while at < seconds:
+    events, onset, gap = [], rng.uniform(0, 0.3 * seconds), log_uniform(rng, 0.1, 0.35)
+    while onset < seconds:
         for _ in range(rng.integers(2, 6)):
-            events.append((at, rng.uniform(0.5, 1) * blow))
-            at += gap * rng.uniform(0.9, 1.1)
-        at += rng.uniform(0.4, 2.0)
+            events.append((onset, rng.uniform(0.5, 1) * blow))
+            onset += gap * rng.uniform(0.9, 1.1)
+        onset += rng.uniform(0.4, 2.0)
     return normalized(place(events, seconds))
 
 
@@ -108,8 +108,8 @@ def raindrop(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
     loud = rng.pareto(2.5, count).clip(max=4) + 0.1  # a few near, most far away
     drizzle = signal.lfilter([1, -1], [1, -rng.uniform(0, 0.9)],
                              rng.standard_normal(n_samples(seconds)))
-    y = place(((at, gain * drops[rng.integers(24)])
-               for at, gain in zip(onsets, loud, strict=True)), seconds)
+    y = place(((onset, gain * drops[rng.integers(24)])
+               for onset, gain in zip(onsets, loud, strict=True)), seconds)
     return normalized(y + log_uniform(rng, 0.002, 0.05) * drizzle)
 
 

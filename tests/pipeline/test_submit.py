@@ -134,7 +134,7 @@ def test_a_class_that_the_run_does_not_know_ranks_last(tmp_path, capsys):
     submit.run(settings(tmp_path))
     assert (tmp_path / "submission.csv").read_text().endswith("\na.wav,0.1,0,0.2,1e-30\n")
     out = capsys.readouterr().out
-    assert "The run does not know Dog: they rank last" in out
+    assert "Columns that the run has no class for rank last: Dog" in out
     assert "2 clips with scores are not in the sample" in out
 
 
