@@ -1,4 +1,4 @@
-"""The flags of a stage: one for each setting, ``--set`` and dotted ones for named entries."""
+"""Declare and read a stage's flags: one per setting, ``--set``, and dotted ones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _METAVARS = {int: "N", float: "X", Path: "PATH"}
 
 
 def params_path(argv: Sequence[str]) -> Path:
-    """The file that ``--params`` names: it must be read before the other flags are declared."""
+    """Read which file ``--params`` names, before the other flags are declared."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--params", type=Path, default=PARAMS)
     try:
         return parser.parse_known_args(argv)[0].params
-    except argparse.ArgumentError:  # said by the parser of all flags
+    except argparse.ArgumentError:  # reported by the parser of all flags
         return PARAMS
 
 
@@ -73,7 +73,7 @@ def make_parser(
 def read_flags(
     parser: argparse.ArgumentParser, argv: Sequence[str], fields: Mapping[str, Field]
 ) -> dict[str, Any]:
-    """The values of the flags that are given; argparse's error with the flag that is near."""
+    """Read the values of the flags that are given; errors suggest a similar flag."""
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         names = [token.partition("=")[0] for token in unknown if token.startswith("--")]
@@ -106,7 +106,7 @@ def expand_dotted(argv: Iterable[str], sections: Iterable[str]) -> list[str]:
 
 
 def _assignment(text: str) -> tuple[str, str]:
-    """(SECTION.KEY, VALUE) of the two with an equals sign between them."""
+    """Split ``SECTION.KEY=VALUE`` into the two."""
     place, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text} has no value; needs {text}=VALUE")
@@ -145,7 +145,7 @@ def _add(parser: argparse.ArgumentParser, field: Field, default: Any) -> None:
 
 
 def _default_text(field: Field, default: Any) -> str:
-    """The default, as params.yaml would write it."""
+    """Format the default as in params.yaml."""
     if default is MISSING or (not field.in_file and default in (None, False)):
         return ""
     if isinstance(default, list | tuple):

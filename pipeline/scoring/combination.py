@@ -75,7 +75,8 @@ def check_members(
     if not names:
         errors.append("no runs to combine; name them: --runs A B")
     elif len(set(names)) < len(names):
-        errors.append(f"--runs is {' '.join(names)}: one twice; --weights gives a run more weight")
+        errors.append(f"--runs is {' '.join(names)}; name each run only once, and use "
+                      "--weights to give it more weight")
     if weights and method == "stack":
         errors.append("--method stack finds its own weights; leave --weights out")
     elif weights and len(weights) != len(names):
