@@ -49,7 +49,7 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     DecodeError
-        If the file is of no format that libsndfile reads.
+        If libsndfile cannot read the format.
     """
     try:
         with mpg123_named(path), soundfile.SoundFile(path) as file:
@@ -107,7 +107,7 @@ def _header(file: soundfile.SoundFile) -> Header:
 def _blocks(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
     mono = file.channels == 1
     dtype = "int16" if mono and file.subtype == "PCM_16" else "float32"
-    # Nothing comes after what a header counts; where it only estimates, the end is looked for.
+    # Read what the header counts; where it only estimates, read until the end.
     left = math.inf if only_estimated(file.format) else file.frames
     while left > 0:
         n = int(max(1, min(left, file.frames, BLOCK // file.channels)))
@@ -139,7 +139,7 @@ def _named_messages(path: Path) -> Iterator[None]:
         sys.stderr.flush()
         try:
             stderr = os.dup(2)
-        except OSError:  # closed: nobody reads it
+        except OSError:  # stderr is closed
             yield
             return
         try:

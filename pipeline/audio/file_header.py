@@ -21,7 +21,7 @@ class Header:
         Sampling rate (in Hz).
     channels : int
     frames : int
-        Samples a channel.
+        Samples per channel.
     """
 
     format: str

@@ -743,6 +743,9 @@ def test_an_unknown_model_is_refused_with_the_known_ones(train, capfd):
     with pytest.raises(SystemExit) as stopped:
         train("--model", "conv2")
     assert stopped.value.code == 2
+    said = capfd.readouterr().err
+    assert "--model: invalid choice: 'conv2'; did you mean conv2d?" in said
+    assert "conv1d" in said
 
 
 def test_one_class_is_nothing_to_tell_apart_and_no_folds_nothing_to_hold_against(world, train):
