@@ -26,10 +26,25 @@ FEATURES: dict[str, str | type[Feature]] = {
 def feature_class(kind: str) -> type[Feature]:
     """Return the class of a kind of feature.
 
+    Parameters
+    ----------
+    kind : str
+        A key of :data:`FEATURES`, such as ``"logmel"``.
+
+    Returns
+    -------
+    type
+        A subclass of :class:`features.base.Feature`, imported now if it was not before.
+
     Raises
     ------
     ValueError
         If there is no such kind; the known ones are listed.
+
+    Examples
+    --------
+    >>> feature_class("mfcc").__name__
+    'Mfcc'
     """
     if kind not in FEATURES:
         near = difflib.get_close_matches(str(kind), FEATURES, 1)
@@ -44,6 +59,17 @@ def feature_class(kind: str) -> type[Feature]:
 
 def make_feature(kind: str, **settings: Any) -> Feature:
     """Make a feature of a kind.
+
+    Parameters
+    ----------
+    kind : str
+        A key of :data:`FEATURES`.
+    **settings : object
+        Fields of the kind's class; those left out have their defaults.
+
+    Returns
+    -------
+    Feature
 
     Raises
     ------

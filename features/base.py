@@ -27,18 +27,47 @@ from features.signal.settings_check import bound_errors, type_errors
 
 
 class Stream(Protocol):
-    """One step of the way from a clip's samples to its frames, which come in pieces."""
+    """One step of the way from a clip's samples to its frames, which come in pieces.
+
+    Examples
+    --------
+    >>> from features.logmel import LogMel
+    >>> stream = LogMel().front_end.stream()
+    >>> pieces = np.zeros(4000, np.float32), np.zeros(100, np.float32)
+    >>> [len(stream.push(y, last=last)) for y, last in zip(pieces, (False, True))]
+    [6, 3]
+    """
 
     def push(self, y: NDArray, *, last: bool) -> NDArray:
         """Take the next samples or frames, and return the frames that are complete now.
 
-        `last` says that the clip ends here. How the clip was cut into pieces changes no value.
+        How the clip is cut into pieces changes no value.
+
+        Parameters
+        ----------
+        y : np.ndarray [shape=(n, ...)]
+            The next piece of the clip, time first; it may be empty.
+        last : bool
+            Whether the clip ends with this piece. Nothing may be pushed after it.
+
+        Returns
+        -------
+        frames : np.ndarray [shape=(n_frames, width) or (n_frames,)]
+            The frames that were not returned before; with `last`, all that are left.
         """
         ...
 
 
 class FrontEnd(Protocol):
-    """How samples become frames; hashable, and equal where the frames are."""
+    """How samples become frames; hashable, and equal where the frames are.
+
+    Examples
+    --------
+    >>> from features.logmel import LogMel
+    >>> from features.mfcc import Mfcc
+    >>> LogMel().front_end == Mfcc().front_end  # computed once for both
+    True
+    """
 
     @property
     def takes_int16(self) -> bool:
@@ -51,28 +80,58 @@ class FrontEnd(Protocol):
 
 
 class Map:
-    """A stream that turns each frame into another by itself."""
+    """A stream whose frames each depend on one frame alone.
+
+    Parameters
+    ----------
+    function : callable
+        From frames [shape=(n, ...)] to as many frames; n may be 0.
+
+    Examples
+    --------
+    >>> Map(np.square).push(np.array([1.0, 2.0]), last=True)
+    array([1., 4.])
+    """
 
     def __init__(self, function: Callable[[NDArray], NDArray]) -> None:
         self._function = function
 
     def push(self, y: NDArray, *, last: bool) -> NDArray:
+        """Apply the function to the next frames.
+
+        Parameters
+        ----------
+        y : np.ndarray [shape=(n, ...)]
+            The next frames.
+        last : bool
+            Whether the clip ends here; without effect.
+
+        Returns
+        -------
+        frames : np.ndarray [shape=(n, ...)]
+        """
         return self._function(y)
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The front end of features that are computed from samples: it hands them on.
+    """The front end of features that are computed from samples: it returns them unchanged.
 
     Attributes
     ----------
     takes_int16 : bool
-        Hand 16-bit samples on as int16, full scale at 32768; else all are float32.
+        Keep 16-bit samples as int16, full scale at 32768; otherwise all are float32.
+
+    Examples
+    --------
+    >>> Samples().stream().push(np.ones(2, np.float32), last=True)
+    array([1., 1.], dtype=float32)
     """
 
     takes_int16: bool = False
 
     def stream(self) -> Stream:
+        """A stream that returns its input."""
         return Map(lambda y: y)
 
 
@@ -83,8 +142,15 @@ class Axis:
     Attributes
     ----------
     label : str
+        The axis's label.
     hz : tuple of float, optional
         The frequency of each value (in Hz), where each has one.
+
+    Examples
+    --------
+    >>> from features.mfcc import Mfcc
+    >>> Mfcc().axis
+    Axis(label='coefficient', hz=None)
     """
 
     label: str
@@ -111,7 +177,18 @@ class Feature(ABC):
     ------
     ValueError
         If a setting has another type or is out of its bounds, or settings contradict each other;
-        all that is wrong is listed.
+        all errors are listed.
+
+    Examples
+    --------
+    >>> from features.mfcc import Mfcc
+    >>> feature = Mfcc(sr=16000, hop_length=160)
+    >>> feature.width, feature.units, feature.seconds_per_frame, feature.n_frames(16000)
+    (40, 'dB', 0.01, 101)
+    >>> Mfcc(n_mfcc=200)
+    Traceback (most recent call last):
+        ...
+    ValueError: mfcc: n_mfcc is 200; it cannot exceed n_mels, 128
     """
 
     kind: ClassVar[str]
@@ -159,7 +236,17 @@ class Feature(ABC):
 
     @abstractmethod
     def n_frames(self, n_samples: int) -> int:
-        """Number of frames of a clip of `n_samples` samples, at least 1."""
+        """Number of frames of a clip.
+
+        Parameters
+        ----------
+        n_samples : int > 0 [scalar]
+            Samples of the clip at `sr` Hz.
+
+        Returns
+        -------
+        n_frames : int > 0 [scalar]
+        """
 
     @property
     def front_end(self) -> FrontEnd:
@@ -174,6 +261,11 @@ class Feature(ABC):
         ----------
         loudest : float or None
             The largest value of the clip's front-end frames, if `needs_loudest`.
+
+        Returns
+        -------
+        Stream
+            For one clip; its frames are float32, in `units`.
         """
 
     @abstractmethod
@@ -198,8 +290,7 @@ class Feature(ABC):
 
     @property
     def channels(self) -> int:
-        """Images that a frame's values are, one behind the other: 3 for frames with their deltas
-        and delta-deltas."""
+        """Images in a frame, one after the other: 3 for values, deltas and delta-deltas."""
         return 1
 
     @property
@@ -252,6 +343,7 @@ def check_feature(feature: Feature) -> None:
     Parameters
     ----------
     feature : Feature
+        With any settings; 40 frames of it are computed, and 4 seconds.
 
     Raises
     ------
@@ -317,7 +409,30 @@ def _check_silence(feature: Feature) -> None:
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A feature's settings out of its `config`, features inside made again."""
+    """Make a feature's settings from its `config`, with nested features constructed.
+
+    Parameters
+    ----------
+    config : mapping of str to object
+        As in :attr:`Feature.config`, from JSON or not.
+
+    Returns
+    -------
+    settings : dict of str to object
+        Keyword arguments of the feature's class, all but `dtype`.
+
+    Raises
+    ------
+    ValueError
+        If a nested feature is of an unknown kind or has an invalid setting.
+
+    Examples
+    --------
+    >>> from features.delta import Delta
+    >>> feature = Delta(n_context=5)
+    >>> Delta(**settings_of(feature.config)) == feature
+    True
+    """
     from features import make_feature
 
     return {

@@ -35,6 +35,12 @@ class Delta(Feature):
     dtype : {"float32", "float16"}
         Of the stored frames.
 
+    Raises
+    ------
+    ValueError
+        If a setting is not valid, or `of` has one value per frame or deltas of its own; all
+        errors are listed.
+
     Examples
     --------
     >>> feature = Delta(LogMel(n_mels=64))
@@ -76,12 +82,12 @@ class Delta(Feature):
 
     @property
     def needs_loudest(self) -> bool:
-        """As `of` does."""
+        """Whether `of` needs the clip's loudest value."""
         return self.of.needs_loudest
 
     @property
     def silence_error(self) -> float:
-        """As `of` has it."""
+        """That of `of` (in `units`)."""
         return self.of.silence_error
 
     @property
@@ -103,9 +109,9 @@ class Delta(Feature):
         """The one of `of`."""
         return self.of.front_end
 
-    def stream(self, loudest: float | None) -> DeltaStream:
+    def stream(self, loudest: float | None) -> _DeltaStream:
         """Compute the frames of `of`, and their deltas behind them."""
-        return DeltaStream(self.of.stream(loudest), self.order, self.n_context)
+        return _DeltaStream(self.of.stream(loudest), self.order, self.n_context)
 
     def silent_frame(self, frames: NDArray) -> NDArray[np.float32]:
         """The silent frame of `of`; in silence nothing changes, so deltas are 0."""
@@ -119,7 +125,7 @@ class Delta(Feature):
                     else "band, then deltas")
 
 
-class DeltaStream:
+class _DeltaStream:
     """Frames of one clip that come in pieces, with their deltas behind them."""
 
     def __init__(self, stream: Stream, order: int, n_context: int) -> None:

@@ -40,7 +40,7 @@ class LogMel(Feature):
     Raises
     ------
     ValueError
-        If a setting is not valid; all that is wrong is listed.
+        If a setting is not valid; all errors are listed.
 
     Examples
     --------
@@ -103,10 +103,46 @@ class LogMel(Feature):
 
 
 def db_floor(loudest: float | None, top_db: float | None) -> float:
-    """The lowest value of a clip whose maximum is `loudest` (in dB)."""
+    """Lowest value of a clip whose maximum is `loudest`.
+
+    Parameters
+    ----------
+    loudest : float or None
+        The clip's maximum (in dB); None if it is not known.
+    top_db : float or None
+        Range below the maximum (in dB).
+
+    Returns
+    -------
+    floor : float
+        In dB; minus infinity if either is None, which clips nothing.
+
+    Examples
+    --------
+    >>> db_floor(-10.0, 80.0)
+    -90.0
+    """
     return -np.inf if top_db is None or loudest is None else loudest - top_db
 
 
 def silence_level(loudest: float, top_db: float | None) -> float:
-    """The level of silence in a clip whose loudest band is `loudest` (both in dB)."""
+    """Level of digital silence in a clip whose loudest band is `loudest`.
+
+    Parameters
+    ----------
+    loudest : float
+        The clip's maximum (in dB).
+    top_db : float or None
+        Range below the maximum (in dB).
+
+    Returns
+    -------
+    level : float
+        In dB, at least -100, the floor of power.
+
+    Examples
+    --------
+    >>> float(silence_level(-10.0, 80.0)), float(silence_level(-30.0, 80.0))
+    (-90.0, -100.0)
+    """
     return max(10 * np.log10(AMIN), db_floor(loudest, top_db))

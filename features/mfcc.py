@@ -43,7 +43,7 @@ class Mfcc(Feature):
     Raises
     ------
     ValueError
-        If a setting is not valid; all that is wrong is listed.
+        If a setting is not valid; all errors are listed.
 
     Examples
     --------
@@ -124,13 +124,27 @@ class Mfcc(Feature):
 
 @lru_cache(maxsize=8)
 def dct_basis(n: int, k: int) -> np.ndarray:
-    """The first `k` vectors of the orthonormal DCT-II of length `n`, as columns.
+    """Compute the first `k` vectors of the orthonormal DCT-II of length `n`, as columns.
 
     Ahmed, Natarajan and Rao: Discrete Cosine Transform, IEEE Trans. Computers, 1974.
+
+    Parameters
+    ----------
+    n : int > 0 [scalar]
+        Length of the transform.
+    k : int in [1, n] [scalar]
+        Number of coefficients.
 
     Returns
     -------
     basis : np.ndarray [shape=(n, k), dtype=float64]
+        Shared between calls; do not write to it.
+
+    Examples
+    --------
+    >>> basis = dct_basis(4, 2)
+    >>> np.allclose(basis.T @ basis, np.eye(2))
+    True
     """
     basis = np.cos(np.pi / n * np.outer(np.arange(n) + 0.5, np.arange(k))) * np.sqrt(2 / n)
     basis[:, 0] = np.sqrt(1 / n)

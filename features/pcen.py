@@ -35,7 +35,7 @@ class Pcen(Feature):
     fmax : float or None
         Highest frequency (in Hz); None is ``sr / 2``.
     scale : float
-        Multiplies mel power first; ``2**31`` is what librosa advises for full scale at 1.0.
+        Factor applied to mel power; ``2**31`` is what librosa advises for full scale at 1.0.
     gain : float
         Exponent of the smoothed power, 0 to 1: how much of the level is divided out.
     bias, power : float
@@ -46,6 +46,11 @@ class Pcen(Feature):
         Keeps the division finite in silence.
     dtype : {"float32", "float16"}
         Of the stored frames.
+
+    Raises
+    ------
+    ValueError
+        If a setting is not valid; all errors are listed.
 
     Examples
     --------
@@ -95,9 +100,9 @@ class Pcen(Feature):
         t_frames = self.time_constant * self.sr / self.hop_length
         return float((np.sqrt(1 + 4 * t_frames ** 2) - 1) / (2 * t_frames ** 2))
 
-    def stream(self, loudest: float | None) -> PcenStream:
+    def stream(self, loudest: float | None) -> _PcenStream:
         """Normalize mel power as it comes."""
-        return PcenStream(self)
+        return _PcenStream(self)
 
     def silent_frame(self, frames: NDArray) -> NDArray[np.float32]:
         """0 in every band, whatever was before."""
@@ -109,7 +114,7 @@ class Pcen(Feature):
         return Axis("Hz", mel_of(self).band_centres)
 
 
-class PcenStream:
+class _PcenStream:
     """Mel power of one clip that comes in pieces, normalized."""
 
     def __init__(self, feature: Pcen) -> None:

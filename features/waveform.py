@@ -23,6 +23,11 @@ class Waveform(Feature):
     dtype : {"int16", "float32"}
         Of the stored samples; int16 has full scale at 32768.
 
+    Raises
+    ------
+    ValueError
+        If a setting is not valid; all errors are listed.
+
     Examples
     --------
     >>> Waveform(sr=16000)(np.zeros(16000, np.float32)).shape

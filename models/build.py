@@ -1,4 +1,4 @@
-"""The models by name, and what is common to all: input, normalization, output, loss.
+"""Build models by name, with what all share: input, normalization, output, loss.
 
 A new model is a function from a Keras tensor (clips, samples, 1) or (clips, frames, features, 1)
 to a tensor (clips, activations), and a line each in :data:`ARCHITECTURES` and in
@@ -28,9 +28,9 @@ class Architecture:
     Attributes
     ----------
     body : callable
-        From a tensor with a channel axis to a tensor (clips, activations).
+        Function from a tensor with a channel axis to a tensor (clips, activations).
     least : tuple of int
-        The smallest input that the layers leave something of: (samples,) or (frames, features).
+        The smallest input that the layers can process: (samples,) or (frames, features).
 
     Examples
     --------
@@ -49,7 +49,7 @@ ARCHITECTURES = {
     "dummy2d": Architecture(notebook.dummy2d, least=(1, 1)),
 }
 
-# single: exactly one label a clip; multi: any number
+# single: exactly one label per clip; multi: any number
 ACTIVATIONS = {"single": "softmax", "multi": "sigmoid"}
 NORMALIZATIONS = ("standardize", "min-max")
 
@@ -66,7 +66,7 @@ def build(
     mean: ArrayLike | None = None,
     variance: ArrayLike | None = None,
 ) -> keras.Model:
-    """Build a model that takes features as the stores hold them, and gives scores 0 to 1.
+    """Build a model from features, as the stores hold them, to scores from 0 to 1.
 
     Parameters
     ----------
@@ -75,8 +75,9 @@ def build(
     input_shape : sequence of int
         Of one crop: (samples,) or (frames, features); a last axis of length 1 may follow.
     n_classes : int > 0 [scalar]
+        Number of classes; at least 2 for one label per clip.
     labels : {"single", "multi"}
-        One label a clip: softmax, and the scores of a clip sum to 1. Any number: sigmoid.
+        One label per clip: softmax, and the scores of a clip sum to 1. Any number: sigmoid.
     normalization : {"standardize", "min-max"}
         By `mean` and `variance`, or :class:`models.layers.MinMaxCentring`, which needs neither.
     mean, variance : array-like [shape=(features,)], a number for raw waves
@@ -90,7 +91,8 @@ def build(
     Raises
     ------
     ValueError
-        With everything that is wrong, among it the least length for a crop that is too short.
+        If an argument is not valid; all errors are listed, with the minimum length for a crop that
+        is too short.
 
     Examples
     --------
@@ -138,15 +140,22 @@ def compile_for(model: keras.Model, labels: str, learning_rate: float) -> None:
     Parameters
     ----------
     model : keras.Model
-        As :func:`build` made it for the same `labels`.
+        As :func:`build` made it for the same `labels`; it is changed in place.
     labels : {"single", "multi"}
+        One label per clip, or any number.
     learning_rate : float > 0 [scalar]
+        Of Adam.
+
+    Raises
+    ------
+    ValueError
+        If `labels` is unknown.
 
     Notes
     -----
     Under the policy ``mixed_float16`` Keras wraps Adam to scale the loss. A file does not keep the
-    policy of the whole model, so whoever goes on training a loaded model sets it before loading:
-    otherwise Keras warns and drops the optimizer's state. Predicting needs nothing of the kind.
+    policy of the whole model, so set it before loading a model to train it further: otherwise Keras
+    warns and drops the optimizer's state. Predicting does not need it.
 
     Examples
     --------

@@ -1,13 +1,13 @@
-"""Batches of crops out of a store: one copy a crop, no decoding, no TensorFlow.
+"""Batches of crops from a store: one copy per crop, no decoding, no TensorFlow.
 
 Frames of a clip are contiguous in a store, time first, so a crop is one block of memory. Cutting it
-is one copy into the batch, which NumPy does at the speed of memory: a plain loop over a batch is as
-fast as ``np.take`` with an index a frame or fancy indexing of an ``as_strided`` view (130, 128 and
-125 thousand log-mel crops of 2 s a second on one core), and it alone needs no index or view.
+is one copy into the batch, at the speed of memory: a plain loop over a batch is as fast as
+``np.take`` with an index per frame or fancy indexing of an ``as_strided`` view (130, 128 and 125
+thousand log-mel crops of 2 s per second on one core), and needs neither index nor view.
 
-Frames are held in memory when they fit into half of what is available, else mapped from the store:
-the system then keeps in its page cache what fits. Either way they stay as they are stored, and
-become float32 on the way into the batch.
+Frames are held in memory if they fit into the budget that :func:`open_source` is given, otherwise
+mapped from the store: the system's page cache then keeps what fits. Either way they stay as they
+are stored, and become float32 on the way into the batch.
 """
 
 from __future__ import annotations
@@ -34,19 +34,27 @@ class CropSource:
     Attributes
     ----------
     clip_ids : tuple of str
-        Row by row.
+        The clip of each row.
     frames : np.ndarray [shape=(n, width) or (n,), dtype as stored]
         Clip after clip, but not necessarily of these clips alone.
     start, length : np.ndarray [shape=(n_clips,), dtype=int64]
         A clip's first frame in `frames`, and its number of frames.
     n_frames : int
-        Frames a crop.
+        Frames per crop.
     scale : float
-        What makes a stored value one of the feature's units.
-    silence : mapping of int to np.ndarray, or None
-        By row, what pads the clips that are shorter than a crop; None repeats them instead.
+        Factor that turns a stored value into the feature's units.
+    silence : mapping of int to np.ndarray [shape=(width,) or (), dtype=float32], or None
+        By row, the frame that pads a clip shorter than a crop; None repeats the clip instead.
     in_memory : bool
         Whether `frames` were read, or are mapped from the file.
+
+    Examples
+    --------
+    >>> frames = np.arange(10, dtype=np.float32).reshape(5, 2)
+    >>> source = CropSource(("dog.wav",), frames, start=np.array([0]), length=np.array([5]),
+    ...                     n_frames=3, scale=1.0, silence=None, in_memory=True)
+    >>> source.crop_shape, source.n_bytes
+    ((3, 2), 40)
     """
 
     clip_ids: tuple[str, ...]
@@ -60,7 +68,7 @@ class CropSource:
 
     @property
     def n_bytes(self) -> int:
-        """Of these clips' frames, as stored."""
+        """Size of these clips' frames as stored (in bytes)."""
         return int(self.length.sum()) * self.frames[:1].nbytes
 
     @property
@@ -72,20 +80,25 @@ class CropSource:
 def open_source(
     store: Store, clip_ids: Sequence[str], *, n_frames: int, pad: str, budget: int
 ) -> CropSource:
-    """Get some clips of a store ready to be cut.
+    """Prepare some clips of a store for cutting.
 
     Parameters
     ----------
     store : Store
+        An open store.
     clip_ids : sequence of str
-        Clips of the store, in the order that their rows shall have.
+        Clips of the store, in the order of their rows.
     n_frames : int > 0 [scalar]
-        Frames a crop.
+        Frames per crop.
     pad : {"silence", "repeat"}
-        What makes up for a clip that is shorter: digital silence as that clip's feature would show
-        it (:meth:`features.base.Feature.silent_frame`), or the clip itself, over and over.
-    budget : int [scalar]
-        Bytes that may be read into memory; frames that take more are mapped.
+        How to fill up a clip that is shorter: with digital silence as that clip's feature would
+        show it (:meth:`features.base.Feature.silent_frame`), or by repeating the clip.
+    budget : int >= 0 [scalar]
+        Memory for the frames (in bytes); frames that take more are mapped from the file.
+
+    Returns
+    -------
+    source : CropSource
 
     Raises
     ------
@@ -93,6 +106,23 @@ def open_source(
         If the store has no such clip.
     ValueError
         If `pad` is unknown.
+    StoreError
+        If this version does not know the store's feature.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from features.logmel import LogMel
+    >>> from pipeline.store import open_store, write_store
+    >>> from pipeline.store.schema import spec_of
+    >>> frames = {"dog.wav": np.full((2, 4), -20, np.float32)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_store(f"{folder}/logmel.h5", spec_of(LogMel(n_mels=4), 60.0), frames)
+    ...     source = open_source(
+    ...         open_store(path), ["dog.wav"], n_frames=3, pad="silence", budget=1 << 20
+    ...     )
+    >>> source.in_memory, source.silence[0]
+    (True, array([-100., -100., -100., -100.], dtype=float32))
     """
     if pad not in PADS:
         raise ValueError(f"pad is {pad!r}; known: {', '.join(PADS)}")
@@ -115,7 +145,7 @@ def open_source(
 
 
 def _read(frames: NDArray, start: Ints, length: Ints) -> tuple[NDArray, Ints]:
-    """The clips' frames alone, in the order of the file, which disks like; and each one's start."""
+    """Read the clips' frames in the order of the file, and return them and each clip's start."""
     kept = np.empty((int(length.sum()), *frames.shape[1:]), frames.dtype)
     at, to = 0, np.empty_like(start)
     for i in np.argsort(start).tolist():
@@ -128,10 +158,27 @@ def _read(frames: NDArray, start: Ints, length: Ints) -> tuple[NDArray, Ints]:
 def cut(source: CropSource, crops: Crops) -> NDArray[np.float32]:
     """Cut crops out of their clips.
 
+    Parameters
+    ----------
+    source : CropSource
+        The clips.
+    crops : Crops
+        Their rows are those of `source`.
+
     Returns
     -------
     features : np.ndarray [shape=(n_crops, n_frames, width) or (n_crops, n_frames), dtype=float32]
         In the units of the store. A copy.
+
+    Examples
+    --------
+    >>> frames = np.arange(10, dtype=np.float32).reshape(5, 2)
+    >>> source = CropSource(("dog.wav",), frames, start=np.array([0]), length=np.array([5]),
+    ...                     n_frames=3, scale=1.0, silence=None, in_memory=True)
+    >>> cut(source, Crops(row=np.array([0]), first=np.array([1])))[0]
+    array([[2., 3.],
+           [4., 5.],
+           [6., 7.]], dtype=float32)
     """
     n, frames, scale = source.n_frames, source.frames, source.scale
     result = np.empty((len(crops), *source.crop_shape), np.float32)
@@ -153,7 +200,7 @@ def _copy(stored: NDArray, scale: float, result: NDArray[np.float32]) -> None:
 
 
 def _cut_padded(source: CropSource, row: int, first: int, result: NDArray[np.float32]) -> None:
-    """A crop that reaches over its clip's ends, into `result`."""
+    """Write a crop that extends beyond its clip's ends into `result`."""
     start, length = int(source.start[row]), int(source.length[row])
     clip = source.frames[start:start + length]
     if source.silence is not None:
@@ -168,10 +215,27 @@ def _cut_padded(source: CropSource, row: int, first: int, result: NDArray[np.flo
 
 
 def batch_slices(n_crops: int, batch_size: int) -> list[slice]:
-    """Slices of nearly equal length, none longer than `batch_size`.
+    """Divide crops into batches of nearly equal length, none longer than `batch_size`.
 
-    So no batch is a small rest, whose few clips would weigh more than the others and would move
-    the averages of batch normalization.
+    No batch is a small remainder, whose few clips would weigh more than the others and would
+    distort the averages of batch normalization.
+
+    Parameters
+    ----------
+    n_crops : int >= 0 [scalar]
+        Number of crops.
+    batch_size : int > 0 [scalar]
+        Maximum number of crops per batch.
+
+    Returns
+    -------
+    slices : list of slice
+        As few as possible; none for no crops.
+
+    Examples
+    --------
+    >>> batch_slices(9, 4)
+    [slice(0, 3, None), slice(3, 6, None), slice(6, 9, None)]
     """
     n_batches = -(-n_crops // batch_size)
     edges = [n_crops * k // n_batches for k in range(n_batches + 1)] if n_batches else [0]
@@ -181,6 +245,32 @@ def batch_slices(n_crops: int, batch_size: int) -> list[slice]:
 def batches(
     source: CropSource, crops: Crops, batch_size: int
 ) -> Iterator[tuple[Ints, NDArray[np.float32]]]:
-    """Yield (row of each crop's clip [shape=(b,)], features as :func:`cut` gives them)."""
+    """Cut crops batch by batch, in the order that they have.
+
+    Parameters
+    ----------
+    source : CropSource
+        The clips.
+    crops : Crops
+        Their rows are those of `source`.
+    batch_size : int > 0 [scalar]
+        Maximum number of crops per batch; see :func:`batch_slices`.
+
+    Yields
+    ------
+    row : np.ndarray [shape=(b,), dtype=int64]
+        The clip of each crop.
+    features : np.ndarray [shape=(b, n_frames, width) or (b, n_frames), dtype=float32]
+        As :func:`cut` returns them.
+
+    Examples
+    --------
+    >>> frames = np.arange(10, dtype=np.float32).reshape(5, 2)
+    >>> source = CropSource(("dog.wav",), frames, start=np.array([0]), length=np.array([5]),
+    ...                     n_frames=3, scale=1.0, silence=None, in_memory=True)
+    >>> crops = Crops(row=np.array([0, 0, 0]), first=np.array([0, 1, 2]))
+    >>> [features.shape for row, features in batches(source, crops, batch_size=2)]
+    [(1, 3, 2), (2, 3, 2)]
+    """
     for part in batch_slices(len(crops), batch_size):
         yield crops.row[part], cut(source, crops[part])

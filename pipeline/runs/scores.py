@@ -35,16 +35,23 @@ class Scores:
     Attributes
     ----------
     clip_ids : tuple of str
-        Unique.
+        The clip of each row; unique.
     classes : tuple of str
-        Unique.
+        The class of each column; unique.
     values : np.ndarray [shape=(n_clips, n_classes), dtype=float32]
         Finite. Probabilities (0 to 1) from a model; any number from stacking.
 
     Raises
     ------
     PipelineError
-        If the parts do not fit together; lists everything that is wrong.
+        If the parts do not fit together; all errors are listed.
+
+    Examples
+    --------
+    >>> scores = Scores(("a.wav", "b.wav"), ("Bark", "Meow"),
+    ...                 np.array([[0.9, 0.1], [0.2, 0.8]], np.float32))
+    >>> scores.values.shape
+    (2, 2)
     """
 
     clip_ids: tuple[str, ...]
@@ -82,7 +89,30 @@ def _faults(
 
 
 def save(path: Path, scores: Scores) -> None:
-    """Write `scores` to `path` (.npz) atomically; the same scores give the same bytes."""
+    """Write scores to a file atomically; the same scores give the same bytes.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.npz`` file to write; an existing one is replaced.
+    scores : Scores
+
+    Raises
+    ------
+    OSError
+        With the path: no space left, no permission.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> scores = Scores(("a.wav", "b.wav"), ("Bark", "Meow"),
+    ...                 np.array([[0.9, 0.1], [0.2, 0.8]], np.float32))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "test.npz")
+    ...     save(path, scores)
+    ...     load(path, made_by="python -m pipeline.predict").classes
+    ('Bark', 'Meow')
+    """
     with atomic_write(path) as partial, open(partial, "wb") as file:
         np.savez(
             file,
@@ -98,8 +128,13 @@ def load(path: Path, *, made_by: str) -> Scores:
     Parameters
     ----------
     path : Path
+        The ``.npz`` file.
     made_by : str
         The command that writes the file, for error messages.
+
+    Returns
+    -------
+    scores : Scores
 
     Raises
     ------
@@ -107,6 +142,13 @@ def load(path: Path, *, made_by: str) -> Scores:
         If there is no such file.
     StoreError
         If the file is damaged or holds something else.
+
+    Examples
+    --------
+    >>> load(Path("test.npz"), made_by="pipeline.predict")
+    Traceback (most recent call last):
+        ...
+    pipeline.runtime.errors.UsageError: test.npz: no such file; `pipeline.predict` writes it
     """
     try:
         file = open(path, "rb")  # noqa: SIM115 (closed below; only the opening may be "not there")
@@ -134,12 +176,26 @@ def align(named: Sequence[tuple[str, Scores]]) -> list[Scores]:
     Parameters
     ----------
     named : sequence of (str, Scores)
-        The names are what an error calls them.
+        At least one; the names are used in errors.
+
+    Returns
+    -------
+    aligned : list of Scores
+        In the order of `named`, with equal `clip_ids` and `classes`.
 
     Raises
     ------
     UsageError
         If one has clips or classes that another lacks, listing what is missing where.
+
+    Examples
+    --------
+    >>> scores = Scores(("a.wav", "b.wav"), ("Bark", "Meow"),
+    ...                 np.array([[0.9, 0.1], [0.2, 0.8]], np.float32))
+    >>> other = select(scores, ("b.wav", "a.wav"), ("Meow", "Bark"))
+    >>> first, second = align([("mfcc", scores), ("waveform", other)])
+    >>> second.clip_ids, second.classes
+    (('a.wav', 'b.wav'), ('Bark', 'Meow'))
     """
     errors = []
     for kind in ("clip_ids", "classes"):
@@ -157,7 +213,35 @@ def align(named: Sequence[tuple[str, Scores]]) -> list[Scores]:
 
 
 def select(scores: Scores, clip_ids: Sequence[str], classes: Sequence[str]) -> Scores:
-    """Select clips and classes of `scores`, in the given order; all of them must be present."""
+    """Select clips and classes, in the given order.
+
+    Parameters
+    ----------
+    scores : Scores
+    clip_ids : sequence of str
+        Unique, and all among those of `scores`.
+    classes : sequence of str
+        Likewise.
+
+    Returns
+    -------
+    selected : Scores
+        With ``values`` [shape=(len(clip_ids), len(classes))]. A copy.
+
+    Raises
+    ------
+    KeyError
+        If `scores` has no such clip or class.
+    PipelineError
+        If a clip or class is named twice.
+
+    Examples
+    --------
+    >>> scores = Scores(("a.wav", "b.wav"), ("Bark", "Meow"),
+    ...                 np.array([[0.9, 0.1], [0.2, 0.8]], np.float32))
+    >>> select(scores, ["b.wav"], ["Meow", "Bark"]).values
+    array([[0.8, 0.2]], dtype=float32)
+    """
     row = {c: i for i, c in enumerate(scores.clip_ids)}
     column = {c: i for i, c in enumerate(scores.classes)}
     rows = np.array([row[c] for c in clip_ids], dtype=np.intp)
@@ -168,10 +252,29 @@ def select(scores: Scores, clip_ids: Sequence[str], classes: Sequence[str]) -> S
 def join(named: Sequence[tuple[str, Scores]]) -> Scores:
     """Concatenate scores of different clips and the same classes, in any order of the classes.
 
+    Parameters
+    ----------
+    named : sequence of (str, Scores)
+        At least one; the names are used in errors.
+
+    Returns
+    -------
+    joined : Scores
+        The clips in the order of `named`, the classes in that of the first.
+
     Raises
     ------
     UsageError
         If the classes differ, or a clip appears twice.
+
+    Examples
+    --------
+    >>> scores = Scores(("a.wav", "b.wav"), ("Bark", "Meow"),
+    ...                 np.array([[0.9, 0.1], [0.2, 0.8]], np.float32))
+    >>> other = Scores(("c.wav",), ("Meow", "Bark"), np.array([[0.7, 0.3]], np.float32))
+    >>> joined = join([("fold 0", scores), ("fold 1", other)])
+    >>> joined.clip_ids, joined.values[2]
+    (('a.wav', 'b.wav', 'c.wav'), array([0.3, 0.7], dtype=float32))
     """
     classes = named[0][1].classes
     aligned = []

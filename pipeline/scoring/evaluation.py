@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pipeline.runs.scores import Scores, select
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.scoring import metrics
+from pipeline.scoring.intervals import bootstrap_lwlrap
 
 if TYPE_CHECKING:
     from pipeline.dataset.tables import Label
@@ -136,7 +137,7 @@ def measure(
         values = metrics.evaluate(truth, scores.values, single=single)
     except ValueError as error:
         raise UsageError(f"{what} cannot be measured: {error}") from None
-    overall, intervals = metrics.bootstrap_lwlrap(
+    overall, intervals = bootstrap_lwlrap(
         truth, scores.values, rng=rng, n_resamples=resamples, level=LEVEL
     )
     per_class, _ = metrics.per_class_lwlrap(truth, scores.values)

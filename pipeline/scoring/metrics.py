@@ -1,4 +1,4 @@
-"""Measure how well scores fit labels: lwlrap and its intervals, average precision, MAP@3, accuracy.
+"""Measure how well scores fit labels: lwlrap, average precision, MAP@3, accuracy.
 
 Notes
 -----
@@ -12,8 +12,8 @@ scikit-learn's rule. The official per-class code of the 2019 Kaggle competition 
 index instead, and so gives other figures where scores tie.
 
 lwlrap is not taken from scikit-learn, which loops over the clips in Python and has neither the
-values per class nor the precisions that the bootstrap resamples. Average precision and the
-confusion matrix are.
+values per class nor the precisions that :mod:`pipeline.scoring.intervals` resamples. Average
+precision and the confusion matrix are.
 
 lwlrap (label-weighted label-ranking average precision) is the mean over all labels of all clips of
 ``hits / rank``: of the classes up to a label's rank, the share that is true. It equals
@@ -40,9 +40,6 @@ Floats = NDArray[np.float64]
 # Comparisons made at a time, 2 MB of float64: fits a core's cache, and bounds the memory where
 # most classes are true.
 BLOCK = 1 << 18
-
-# Resamples drawn at a time: 5 MB for 20,000 clips.
-RESAMPLES = 32
 
 
 def validate(
@@ -134,7 +131,7 @@ def lwlrap(truth: ArrayLike, scores: ArrayLike) -> float:
     >>> lwlrap([[1, 0, 0], [0, 1, 0]], [[0.9, 0.2, 0.1], [0.8, 0.7, 0.1]])
     0.75
     """
-    _, _, precision = _label_precisions(*validate(truth, scores))
+    _, _, precision = label_precisions(*validate(truth, scores))
     return float(precision.mean())
 
 
@@ -153,6 +150,11 @@ def per_class_lwlrap(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Float
         The class's share of all labels, 0 for a class that no clip has; the sum is 1.
         ``np.nansum(per_class * weight)`` is :func:`lwlrap`.
 
+    Raises
+    ------
+    ValueError
+        As :func:`validate`.
+
     Examples
     --------
     >>> per_class, weight = per_class_lwlrap([[1, 0], [1, 0]], [[0.9, 0.2], [0.3, 0.6]])
@@ -160,7 +162,7 @@ def per_class_lwlrap(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Float
     (array([0.75,  nan]), array([1., 0.]))
     """
     labels, values = validate(truth, scores)
-    _, label, precision = _label_precisions(labels, values)
+    _, label, precision = label_precisions(labels, values)
     n_classes = labels.shape[1]
     counts = np.bincount(label, minlength=n_classes)
     sums = np.bincount(label, weights=precision, minlength=n_classes)
@@ -169,76 +171,38 @@ def per_class_lwlrap(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Float
     return per_class, counts / counts.sum()
 
 
-def bootstrap_lwlrap(
-    truth: ArrayLike,
-    scores: ArrayLike,
-    *,
-    rng: np.random.Generator,
-    n_resamples: int,
-    level: float,
-) -> tuple[Floats, Floats]:
-    """Compute confidence intervals of lwlrap: the percentile bootstrap over clips (Efron, 1979).
-
-    Clips with labels are drawn with replacement, as many as there are. They are the sampling unit
-    because the labels of one clip are not independent. Training is not repeated, so the intervals
-    are about the choice of clips, not of seeds.
+def label_precisions(labels: Bools, values: NDArray) -> tuple[NDArray, NDArray, Floats]:
+    """Compute ``hits / rank`` of every label, which lwlrap is the mean of.
 
     Parameters
     ----------
-    truth, scores : array-like [shape=(n_clips, n_classes)]
-    rng : np.random.Generator
-    n_resamples : int > 0 [scalar]
-    level : float in (0, 1) [scalar]
-        0.95 leaves 2.5 % of the resamples on either side.
+    labels : np.ndarray [shape=(n_clips, n_classes), dtype=bool]
+    values : np.ndarray [shape=(n_clips, n_classes)]
+        Scores; both as :func:`validate` returns them.
 
     Returns
     -------
-    overall : np.ndarray [shape=(2,)]
-        Low and high end for :func:`lwlrap`.
-    per_class : np.ndarray [shape=(n_classes, 2)]
-        The same for each class, over the resamples that have the class; NaN where none does.
-
-    Raises
-    ------
-    ValueError
-        As :func:`validate`, and for `n_resamples` or `level` out of range.
+    clip, label : np.ndarray [shape=(n_labels,), dtype=int64]
+        Clip and class of each label, clip by clip.
+    precision : np.ndarray [shape=(n_labels,), dtype=float64]
+        In (0, 1].
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> truth, scores = [[1, 0], [1, 0]], [[0.9, 0.2], [0.3, 0.6]]
-    >>> overall, per_class = bootstrap_lwlrap(truth, scores, rng=rng, n_resamples=99, level=0.95)
-    >>> overall
-    array([0.5, 1. ])
+    >>> label_precisions(np.array([[True, False, True]]), np.array([[0.9, 0.5, 0.1]]))[2].round(3)
+    array([1.   , 0.667])
     """
-    if n_resamples < 1:
-        raise ValueError(f"n_resamples is {n_resamples}; needs at least 1")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; needs a number between 0 and 1, such as 0.95")
-    labels, values = validate(truth, scores)
-    labelled = labels.any(axis=1)
-    labels, values = labels[labelled], values[labelled]
-    clip, label, precision = _label_precisions(labels, values)
-    precisions = np.zeros(labels.shape)
-    precisions[clip, label] = precision
-    n_clips, n_classes = labels.shape
-    sums = np.empty((n_resamples, n_classes))
-    counts = np.empty((n_resamples, n_classes))
-    for start in range(0, n_resamples, RESAMPLES):
-        part = slice(start, min(start + RESAMPLES, n_resamples))
-        times = np.array([
-            np.bincount(rng.integers(n_clips, size=n_clips), minlength=n_clips)
-            for _ in range(part.start, part.stop)
-        ], np.float64)
-        sums[part] = times @ precisions
-        counts[part] = times @ labels
-    ends = (1 - level) / 2, (1 + level) / 2
-    overall = np.quantile(sums.sum(axis=1) / counts.sum(axis=1), ends)
-    per_class = np.full((n_classes, 2), np.nan)
-    for index in np.flatnonzero(counts.any(axis=0)):
-        present = counts[:, index] > 0
-        per_class[index] = np.quantile(sums[present, index] / counts[present, index], ends)
-    return overall, per_class
+    clip, label = np.nonzero(labels)
+    precision = np.empty(len(clip))
+    step = max(1, BLOCK // labels.shape[1])
+    for start in range(0, len(clip), step):
+        part = slice(start, start + step)
+        rows = values[clip[part]]
+        own = values[clip[part], label[part]]
+        before = rows >= own[:, np.newaxis]
+        hits = np.count_nonzero(before & labels[clip[part]], axis=1)
+        precision[part] = hits / np.count_nonzero(before, axis=1)
+    return clip, label, precision
 
 
 def average_precision(truth: ArrayLike, scores: ArrayLike) -> Floats:
@@ -255,6 +219,11 @@ def average_precision(truth: ArrayLike, scores: ArrayLike) -> Floats:
     -------
     np.ndarray [shape=(n_classes,)]
         NaN for a class that no clip has.
+
+    Raises
+    ------
+    ValueError
+        As :func:`validate`.
 
     Examples
     --------
@@ -282,6 +251,11 @@ def mean_average_precision(truth: ArrayLike, scores: ArrayLike) -> float:
     float
         In (0, 1].
 
+    Raises
+    ------
+    ValueError
+        As :func:`validate`.
+
     Examples
     --------
     >>> mean_average_precision([[1, 0], [0, 1]], [[0.9, 0.2], [0.3, 0.6]])
@@ -303,6 +277,11 @@ def map_at_3(truth: ArrayLike, scores: ArrayLike) -> float:
     -------
     float
         In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        As :func:`validate`, and if a clip does not have exactly one label.
 
     Examples
     --------
@@ -328,6 +307,11 @@ def accuracy(truth: ArrayLike, scores: ArrayLike) -> float:
     float
         In [0, 1].
 
+    Raises
+    ------
+    ValueError
+        As :func:`validate`, and if a clip does not have exactly one label.
+
     Examples
     --------
     >>> accuracy([[1, 0], [0, 1]], [[0.9, 0.2], [0.8, 0.7]])
@@ -352,6 +336,11 @@ def top_confusions(truth: ArrayLike, scores: ArrayLike, *, most: int) -> list[tu
     list of (int, int, int)
         True class, predicted class, count: most frequent first; equal counts in the order of the
         classes.
+
+    Raises
+    ------
+    ValueError
+        As :func:`validate`, and if a clip does not have exactly one label.
 
     Examples
     --------
@@ -384,6 +373,11 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, single: bool) -> dict[str, 
     dict
         ``lwlrap``, ``mean_average_precision``; if `single`, ``map_at_3`` and ``accuracy``.
 
+    Raises
+    ------
+    ValueError
+        As :func:`validate`, and if `single` and a clip does not have exactly one label.
+
     Examples
     --------
     >>> evaluate([[1, 0], [0, 1]], [[0.9, 0.2], [0.3, 0.6]], single=False)
@@ -393,18 +387,3 @@ def evaluate(truth: ArrayLike, scores: ArrayLike, *, single: bool) -> dict[str, 
     if single:
         measures += [map_at_3, accuracy]
     return {measure.__name__: measure(truth, scores) for measure in measures}
-
-
-def _label_precisions(labels: Bools, values: NDArray) -> tuple[NDArray, NDArray, Floats]:
-    """Return clip, class and hits / rank of every label [shape=(n_labels,) each], clip by clip."""
-    clip, label = np.nonzero(labels)
-    precision = np.empty(len(clip))
-    step = max(1, BLOCK // labels.shape[1])
-    for start in range(0, len(clip), step):
-        part = slice(start, start + step)
-        rows = values[clip[part]]
-        own = values[clip[part], label[part]]
-        before = rows >= own[:, np.newaxis]
-        hits = np.count_nonzero(before & labels[clip[part]], axis=1)
-        precision[part] = hits / np.count_nonzero(before, axis=1)
-    return clip, label, precision

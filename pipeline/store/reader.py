@@ -23,18 +23,45 @@ from pipeline.store.schema import as_bytes, read_row
 def open_store(path: str | Path) -> Store:
     """Open a sealed store.
 
+    Parameters
+    ----------
+    path : str or Path
+        A file that extract or :func:`pipeline.store.from_arrays.write_store` wrote.
+
+    Returns
+    -------
+    store : Store
+
     Raises
     ------
     UsageError
         If there is no such file; the message says how to make it.
     StoreError
         If the file is not a store, is damaged, or is of a schema that this version does not read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from features.logmel import LogMel
+    >>> from pipeline.store import open_store, write_store
+    >>> from pipeline.store.schema import spec_of
+    >>> spec = spec_of(LogMel(n_mels=2), trim_db=60.0)
+    >>> frames = {"dog.wav": np.full((3, 2), -20, np.float32)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = open_store(write_store(f"{folder}/logmel.h5", spec, frames))
+    >>> store.spec.feature, list(store)
+    ('logmel', ['dog.wav'])
     """
     return Store(Path(path))
 
 
 class Store:
-    """A sealed store, read-only.
+    """A sealed store, read-only, and a mapping of clip ids to frames.
+
+    Parameters
+    ----------
+    path : Path
+        The file; :func:`open_store` takes a str too.
 
     Attributes
     ----------
@@ -57,9 +84,18 @@ class Store:
 
     Examples
     --------
-    >>> store = open_store("stores/mfcc.h5")                          # doctest: +SKIP
-    >>> store["0006ae4e.wav"].shape                                   # doctest: +SKIP
-    (617, 40)
+    >>> import tempfile
+    >>> from features.logmel import LogMel
+    >>> from pipeline.store import open_store, write_store
+    >>> from pipeline.store.schema import spec_of
+    >>> spec = spec_of(LogMel(n_mels=2), trim_db=60.0)
+    >>> frames = {"dog.wav": np.full((3, 2), -20, np.float32)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = open_store(write_store(f"{folder}/logmel.h5", spec, frames))
+    ...     store.mean_std()[0]
+    array([-20., -20.])
+    >>> store["dog.wav"].shape, store.crop("dog.wav", first=1, n_frames=2).shape
+    ((3, 2), (2, 2))
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,10 +121,12 @@ class Store:
 
     @cached_property
     def mean(self) -> np.ndarray:
+        """Mean of each clip's scaled values [shape=(n_clips, n_values), dtype=float64]."""
         return self._moments_table("moments/mean")
 
     @cached_property
     def m2(self) -> np.ndarray:
+        """Sums of squared deviations from `mean` [shape=(n_clips, n_values), dtype=float64]."""
         return self._moments_table("moments/m2")
 
     def _moments_table(self, name: str) -> np.ndarray:
@@ -111,6 +149,15 @@ class Store:
     def index_of(self, clip_id: str) -> int:
         """Look up a clip's row in every table.
 
+        Parameters
+        ----------
+        clip_id : str
+            A clip of the store.
+
+        Returns
+        -------
+        index : int in [0, n_clips) [scalar]
+
         Raises
         ------
         KeyError
@@ -125,12 +172,42 @@ class Store:
             ) from None
 
     def holds(self, clip_id: str, digest: str, n_frames: int) -> bool:
-        """Tell whether a clip is here, of a file of that digest and with that many frames."""
+        """Tell whether the store has a clip, from the same file and with as many frames.
+
+        Parameters
+        ----------
+        clip_id : str
+            A clip, of the store or not.
+        digest : str
+            SHA-256 of the clip's source file, as hexadecimal digits.
+        n_frames : int
+            Number of its frames.
+
+        Returns
+        -------
+        bool
+        """
         i = self._index.get(clip_id)
         return i is not None and self.digests[i] == digest and bool(self.length[i] == n_frames)
 
     def __getitem__(self, clip_id: str) -> np.ndarray:
-        """Read a clip's frames, scaled. [shape=(n_frames, width) or (n_samples,), dtype=float32]"""
+        """Read all frames of a clip.
+
+        Parameters
+        ----------
+        clip_id : str
+            A clip of the store.
+
+        Returns
+        -------
+        frames : np.ndarray [shape=(n_frames, width) or (n_samples,), dtype=float32]
+            In the units of ``spec.units``. A copy.
+
+        Raises
+        ------
+        KeyError
+            If the store has no such clip.
+        """
         return self.crop(clip_id)
 
     def crop(self, clip_id: str, first: int = 0, n_frames: int | None = None) -> np.ndarray:
@@ -139,10 +216,11 @@ class Store:
         Parameters
         ----------
         clip_id : str
+            A clip of the store.
         first : int
-            The first frame, from 0.
+            The first frame, counted from 0.
         n_frames : int, optional
-            Their number; all from `first` on if not given.
+            Number of frames; all from `first` on if not given.
 
         Returns
         -------
@@ -170,10 +248,22 @@ class Store:
         return frames
 
     def moments(self, clip_ids: Iterable[str] | None = None) -> Moments:
-        """Merge the moments of some clips (of all, if none are named); no frame is read.
+        """Merge the moments of some clips without reading any frame.
+
+        Parameters
+        ----------
+        clip_ids : iterable of str, optional
+            The clips; all if not given.
+
+        Returns
+        -------
+        moments : Moments
+            Of the scaled values, in float64 [shape=(n_values,)].
 
         Raises
         ------
+        KeyError
+            If the store has no such clip.
         ValueError
             If there are no clips.
         """
@@ -194,6 +284,13 @@ class Store:
         -------
         mean, std : np.ndarray [shape=(n_values,), dtype=float64]
             Of the scaled values; a waveform has one value.
+
+        Raises
+        ------
+        KeyError
+            If the store has no such clip.
+        ValueError
+            If there are no clips.
         """
         moments = self.moments(clip_ids)
         return moments.mean, moments.std
@@ -203,6 +300,11 @@ class Store:
 
         The clips' ids and lengths are checked against the key of the contents, each clip's frames
         and each row of the tables against their own checksums.
+
+        Yields
+        ------
+        error : str
+            The file, the clip and what is wrong; nothing for a sound store.
         """
         if self.contents.key(self.spec) != self._key:
             yield f"{self.path}: the clip ids or lengths are not those that were written"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from features.base import Map, check_feature
-from features.delta import Delta, DeltaStream
+from features.delta import Delta, _DeltaStream
 from features.logmel import LogMel
 from features.mfcc import Mfcc
 from features.waveform import Waveform
@@ -15,7 +15,7 @@ from features.waveform import Waveform
 
 def deltas(frames, order=2, n_context=9):
     """The stream alone, over frames that are given."""
-    stream = DeltaStream(Map(lambda y: y), order, n_context)
+    stream = _DeltaStream(Map(lambda y: y), order, n_context)
     return stream.push(np.asarray(frames, np.float32), last=True)
 
 

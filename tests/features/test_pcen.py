@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from features.base import check_feature
-from features.pcen import Pcen, PcenStream
+from features.pcen import Pcen, _PcenStream
 
 
 def normalized(power, **settings):
     """The stream alone, over mel power that is given."""
     feature = Pcen(n_mels=power.shape[1], scale=1.0, **settings)
-    return PcenStream(feature).push(power.astype(np.float32), last=True)
+    return _PcenStream(feature).push(power.astype(np.float32), last=True)
 
 
 def test_of_a_constant_power_of_one_nothing_moves():

@@ -193,65 +193,6 @@ def test_per_class_adds_up_to_the_whole(case):
     np.testing.assert_array_equal(weight == 0, absent)
 
 
-# --- bootstrap ------------------------------------------------------------------------------
-
-
-def test_bootstrap_is_resampling_clips(monkeypatch):
-    truth, scores = example(n_clips=60)
-    monkeypatch.setattr(metrics, "RESAMPLES", 7)
-    overall, per_class = metrics.bootstrap_lwlrap(
-        truth, scores, rng=np.random.default_rng(3), n_resamples=50, level=0.9
-    )
-    labelled = truth.any(axis=1)
-    assert not labelled.all()
-    truth, scores = truth[labelled], scores[labelled]
-    rng = np.random.default_rng(3)
-    whole, classes = [], []
-    for _ in range(50):
-        drawn = rng.integers(len(truth), size=len(truth))
-        whole.append(metrics.lwlrap(truth[drawn], scores[drawn]))
-        classes.append(metrics.per_class_lwlrap(truth[drawn], scores[drawn])[0])
-    np.testing.assert_allclose(overall, np.quantile(whole, [0.05, 0.95]), atol=ROUNDING)
-    present = truth.any(axis=0)
-    expected = np.nanquantile(np.array(classes)[:, present], [0.05, 0.95], axis=0).T
-    np.testing.assert_allclose(per_class[present], expected, atol=ROUNDING)
-    assert not present.all()
-    assert np.isnan(per_class[~present]).all()
-
-
-def test_bootstrap_of_a_mean_has_the_normal_width():
-    # One label a clip, right or last of four: a mean of 1 and 1/4.
-    rng = np.random.default_rng(0)
-    right = rng.random(2000) < 0.6
-    truth = np.tile([1, 0, 0, 0], (2000, 1))
-    scores = np.where(right[:, None], [4, 3, 2, 1], [0, 3, 2, 1])
-    overall, _ = metrics.bootstrap_lwlrap(truth, scores, rng=rng, n_resamples=2000, level=0.95)
-    precision = np.where(right, 1, 1 / 4)
-    half = 1.96 * precision.std() / math.sqrt(2000)
-    # The 2.5 % quantile of 2000 normal draws has a standard error of 0.06 sigma, 3 % of 1.96.
-    np.testing.assert_allclose(overall, precision.mean() + np.array([-half, half]), atol=0.1 * half)
-
-
-def test_bootstrap_where_nothing_varies():
-    truth = np.eye(3, dtype=int)[[0, 1, 0, 1]]
-    overall, per_class = metrics.bootstrap_lwlrap(
-        truth, truth, rng=np.random.default_rng(0), n_resamples=20, level=0.5
-    )
-    assert overall.tolist() == [1, 1]
-    np.testing.assert_array_equal(per_class, [[1, 1], [1, 1], [np.nan, np.nan]])
-
-
-@pytest.mark.parametrize(
-    ("errors", "message"),
-    [({"level": 95}, "level is 95"), ({"level": 0}, "level is 0"),
-     ({"n_resamples": 0}, "n_resamples is 0")],
-)
-def test_bootstrap_refuses(errors, message):
-    settings = {"rng": np.random.default_rng(0), "n_resamples": 10, "level": 0.95} | errors
-    with pytest.raises(ValueError, match=message):
-        metrics.bootstrap_lwlrap([[1, 0]], [[1, 0]], **settings)
-
-
 # --- average precision ----------------------------------------------------------------------
 
 
@@ -383,8 +324,5 @@ def test_arguments_are_left_as_they_were(case):
     truth, scores = case
     before = truth.copy(), scores.copy()
     metrics.evaluate(truth, scores, single=False)
-    metrics.bootstrap_lwlrap(
-        truth, scores, rng=np.random.default_rng(0), n_resamples=3, level=0.9
-    )
     np.testing.assert_array_equal(truth, before[0])
     np.testing.assert_array_equal(scores, before[1])
