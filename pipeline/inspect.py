@@ -3,7 +3,7 @@
   python -m pipeline.inspect stores/mfcc.h5
   python -m pipeline.inspect stores/logmel.h5 --bands        mean and deviation of each band
   python -m pipeline.inspect stores/*.h5 --verify            check every clip and every table
-  python -m pipeline.inspect stores/logmel.h5 --clip 0006ae4e.wav --plot clip.png
+  python -m pipeline.inspect stores/*.h5 --clip 0006ae4e.wav --plot clip.png
 
 exit codes: 0 no faults found, 2 usage, 4 a store that is corrupt (--verify reads all of it)
 """
@@ -31,7 +31,7 @@ class Settings:
     )] = False
     clip: Annotated[str | None, FlagOnly(), Help("show this clip, by its id")] = None
     plot: Annotated[Path | None, FlagOnly(), Help(
-        "plot the frames of the clip named by --clip into this PNG file"
+        "plot the frames of the clip named by --clip into this PNG file, one panel per store"
     )] = None
 
 
@@ -41,9 +41,7 @@ def run(settings: Settings) -> None:
 
     if settings.plot and settings.clip is None:
         raise UsageError("--plot draws one clip: name it with --clip ID")
-    if settings.plot and len(settings.stores) > 1:
-        raise UsageError(f"--plot draws from one store; {len(settings.stores)} are given")
-    errors, failed = [], []
+    errors, failed, drawn = [], [], []
     for path in settings.stores:
         try:
             store = open_store(path)
@@ -55,17 +53,18 @@ def run(settings: Settings) -> None:
             print_store(store, bands=settings.bands)
         else:
             print_clip(store, settings.clip)
-            if settings.plot:
-                from pipeline.store.drawing import draw_clip
-
-                draw_clip(store, settings.clip, settings.plot)
-                print(f"  drawn       {settings.plot}")
+            drawn.append(store)
         if settings.verify:
             found = list(store.verify())
             errors += found
             for sentence in found:
                 print(sentence, file=sys.stderr)
             print(f"  verified    {len(store)} clips, {len(found)} mismatches")
+    if settings.plot and settings.clip is not None and drawn:
+        from pipeline.store.drawing import draw_clip
+
+        draw_clip(drawn, settings.clip, settings.plot)
+        print(f"  drawn       {settings.plot}")
     if errors or any(isinstance(error, StoreError) for error in failed):
         raise StoreError(f"{len(errors) + len(failed)} mismatches; extract again with --force")
     if failed:

@@ -206,11 +206,15 @@ def test_a_plot_that_cannot_be(stores, run_stage, tmp_path, flags, said):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_plot_is_of_one_store(stores, run_stage):
-    ended = run_stage("inspect", stores / "mfcc.h5", stores / "logmel.h5", "--clip", "a.wav",
-                      "--plot", "x.png")
-    assert ended.code == 2
-    assert "2 are given" in ended.err
+def test_a_plot_has_a_panel_per_store(stores, call_stage, tmp_path):
+    name, heights = next(iter(open_store(stores / "mfcc.h5"))), []
+    for features in (["mfcc"], ["waveform", "mfcc", "logmel"]):
+        path = tmp_path / f"{len(features)}.png"
+        ended = call_stage("inspect", *(stores / f"{f}.h5" for f in features), "--clip", name,
+                           "--plot", path)
+        assert ended.code == 0, ended.err
+        heights.append(len(matplotlib.image.imread(path)))
+    assert heights[1] > 1.5 * heights[0]
 
 
 def test_a_plot_that_cannot_be_written(stores, run_stage):
