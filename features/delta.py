@@ -60,9 +60,9 @@ class Delta(Feature):
         """Settings that do not go together."""
         errors = []
         if self.n_context % 2 == 0:
-            errors.append(f"n_context is {self.n_context}; needs an odd number")
+            errors.append(f"n_context is {self.n_context}: needs an odd number")
         if self.of.width == 0 or isinstance(self.of, Delta):
-            errors.append(f"of is a {self.of.kind}; needs a feature with several values per frame")
+            errors.append(f"of is a {self.of.kind}: needs a feature with several values per frame")
         return errors
 
     @property

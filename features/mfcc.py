@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from features.base import Axis, Feature, Map
@@ -58,7 +58,7 @@ class Mfcc(Feature):
     n_mfcc: Annotated[int, Ge(1)] = 40
     fmin: float = 0.0
     fmax: float | None = None
-    top_db: Annotated[float | None, Gt(0)] = 80.0
+    top_db: float | None = 80.0
     dtype: Literal["float32", "float16"] = "float32"
 
     kind = "mfcc"

@@ -1,13 +1,12 @@
-"""Make a small synthetic data set in the layout of FSDKaggle2019, to try the pipeline on.
+"""Make a small synthetic data set in the layout of FSDKaggle2019, to try the pipeline with.
 
   python -m pipeline.demo                      # into the folder that params.yaml names
   python -m pipeline.demo data/other --seed 1
 
-Writes train_curated.csv, train_noisy.csv, sample_submission.csv, test_post_competition.csv and
-the folders train_curated/, train_noisy/ and test/ of 44.1 kHz mono 16-bit WAV files of 0.3 to
-12 s: twelve classes, one or two labels per clip, about half of the noisy labels wrong. The same
-settings give the same bytes. A folder that holds the same demo is left unchanged; any other
-existing folder is refused (exit code 2), never overwritten.
+Writes the competition's CSVs and folders with 44.1 kHz mono 16-bit WAV files of 0.3 to 12 s, in
+twelve classes, with one or two labels per clip; about half of the noisy labels are wrong. The same
+settings give the same bytes. A folder that holds the same demo is left unchanged; any other is
+refused (exit code 2), never overwritten.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ class Settings:
     out: Annotated[Path, AlsoPositional(), Help("folder to create")]
     seed: Annotated[int, Ge(0), Help("random seed of every sound and label")]
     curated: Annotated[int, Ge(1), Help("number of training clips with correct labels")]
-    noisy: Annotated[int, Ge(0), Help("number of training clips with background sounds, about "
-                                      "half of them with wrong labels")]
+    noisy: Annotated[int, Ge(0), Help(
+        "number of training clips with background sounds, about half of them with wrong labels")]
     test: Annotated[int, Ge(1), Help("number of test clips")]
 
 
@@ -50,41 +49,38 @@ def run(settings: Settings) -> None:
     made_by = json.dumps({"recipe": RECIPE, **numbers}, indent=1) + "\n"
     following = f"Next: python -m pipeline.prepare --data {shlex.quote(str(settings.out))}"
     if _holds(out, made_by):
-        missing = [f"{folder}/{name}" for folder, names in
-                   zip(FOLDERS, splits, strict=True) for name in names
-                   if not (out / folder / name).is_file()]
-        if missing:
-            raise _in_the_way(out, f"lacks {len(missing)} of its clips, such as {missing[0]}")
+        clips = [f"{folder}/{name}" for folder, names in zip(FOLDERS, splits, strict=True)
+                 for name in names]
+        if missing := [clip for clip in clips if not (out / clip).is_file()]:
+            raise _occupied(out, f"lacks {len(missing)} of its clips, such as {missing[0]}")
         print(f"demo: {settings.out} already holds this demo, nothing to do. {following}")
         return
     partial = out.with_name(out.name + ".partial")
     _begin(partial, made_by)
-    seconds = sum(_write_split(partial, i, names, settings.seed)
-                  for i, names in enumerate(splits))
+    seconds = sum(_write_split(partial, i, names, settings.seed) for i, names in enumerate(splits))
     megabytes = sum(path.stat().st_size for path in partial.rglob("*.wav")) / 1e6
     os.replace(partial, out)
-    clips = f"{settings.curated} curated, {settings.noisy} noisy and {settings.test} test clips"
-    print(f"demo: {settings.out}: {clips}, {seconds / 60:.1f} minutes of audio, "
+    print(f"demo: {settings.out}: {settings.curated} curated, {settings.noisy} noisy and "
+          f"{settings.test} test clips, {seconds / 60:.1f} minutes of audio, "
           f"{len(SOUNDS)} classes, {megabytes:.0f} MB. {following}")
 
 
 def _holds(out: Path, made_by: str) -> bool:
-    """Return whether `out` is this very demo; refuse anything else but an empty folder."""
+    """Return whether `out` is the same demo; refuse any other folder that is not empty."""
     if out.suffix == ".partial":
-        raise UsageError(f"{out}: a name in .partial is for an unfinished demo; choose another")
+        raise UsageError(f"{out}: names in .partial are for unfinished demos; choose another")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     found = (out / MARKER).read_bytes() if (out / MARKER).is_file() else None
-    if found != made_by.encode():
-        what = "is not a demo" if found is None else "is a demo made with other settings"
-        raise _in_the_way(out, what)
-    return True
+    if found == made_by.encode():
+        return True
+    raise _occupied(out, "is a demo made with other settings" if found else "is not a demo")
 
 
 def _begin(partial: Path, made_by: str) -> None:
     """Make the folder to fill, clearing only what an interrupted run left."""
     if partial.is_dir() and any(partial.iterdir()) and not (partial / MARKER).is_file():
-        raise _in_the_way(partial, "was not left by an interrupted run")
+        raise _occupied(partial, "was not left by an interrupted run")
     partial.mkdir(parents=True, exist_ok=True)
     (partial / MARKER).write_text(made_by, encoding="utf-8", newline="\n")
     for name in FOLDERS:
@@ -92,9 +88,8 @@ def _begin(partial: Path, made_by: str) -> None:
             shutil.rmtree(partial / name)
 
 
-def _in_the_way(path: Path, what: str) -> UsageError:
-    return UsageError(f"{path} is in the way: it exists and {what}. "
-                      "Remove it yourself, or choose another folder with --out.")
+def _occupied(path: Path, what: str) -> UsageError:
+    return UsageError(f"{path} exists and {what}. Remove it, or choose another folder with --out.")
 
 
 def _write_split(partial: Path, split: int, names: list[str], seed: int) -> float:

@@ -7,15 +7,15 @@
   python -m pipeline.extract --features logmel --n-mels 64
   python -m pipeline.extract --features.logmel.dtype float16      a setting of one feature
 
-Features have names: params.yaml's section `features` says what each name stands for, and its
-section `extract` what those features share that set nothing of their own. A flag wins over both.
+Features have names: section `features` of params.yaml says what each name stands for, section
+`extract` has the values that features share unless they set their own. A flag wins over both.
 
 A rerun extracts only what is missing: nothing if nothing changed, one store if its settings
 changed, one clip if its file changed. To resume after Ctrl-C, a kill or a power failure, run the
 same command again; the stores are the same bytes as those of an uninterrupted run.
 
-All bad clips are listed, on the terminal and in problems.csv beside the stores. No store is sealed
-then, unless --allow-failures accepts that many.
+All bad clips are listed, on the terminal and in problems.csv beside the stores. If there are more
+than --allow-failures accepts, no store is written.
 
 exit codes: 0 done, 1 system error such as no space left, 2 usage, 3 more bad clips than allowed,
 4 corrupt store, 130 and 143 stopped by a signal
@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,17 +36,9 @@ from pipeline.cli.markers import FlagOnly, Help, Section, SharedBy
 from pipeline.cli.params_file import PARAMS, read_values
 from pipeline.runtime.choices import Backend
 
-# For the workers, and set before NumPy is imported here. One thread each because a BLAS with more
-# may round sums differently. Freed memory stays with glibc because blocks of half a megabyte are
-# needed again and again, and getting them from the system each time takes a tenth of the run.
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-}
-
 
 def feature_entries() -> list[type]:
-    """What params.yaml may say of a feature; imported late because of --help."""
+    """List what params.yaml may say of a feature; imported late because --help must be instant."""
     from pipeline.extraction.targets import entry_classes
 
     return entry_classes()
@@ -109,58 +100,33 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    os.environ.update(ENVIRONMENT)
+    from pipeline.extraction.environment import set_environment
+
+    set_environment()
     from pipeline.runtime import parallel
     from pipeline.runtime.errors import UsageError
     from pipeline.store.partial import store_path
 
     if settings.jobs == 0:
-        raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one a core")
+        raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one per CPU core")
     stores = [store_path(settings.out, feature) for feature in settings.features]
     if not settings.dry_run and (settings.force or not all(map(os.path.exists, stores))):
         parallel.start_ahead(jobs=settings.jobs, backend=settings.backend)
     # Imported late: they have much to import.
-    from pipeline.extraction.inputs import read_inputs
-    from pipeline.extraction.plan import describe, make_plan
-    from pipeline.extraction.reuse import find_reusable, source_states
-    from pipeline.extraction.run import extract, summary_of
+    from pipeline.dataset.tables import is_prepared
+    from pipeline.extraction.stores import extract_stores
     from pipeline.extraction.targets import make_targets
-    from pipeline.runtime import problems
-    from pipeline.runtime.files import locked
 
     targets = make_targets(settings.named, settings.features, trim_db=settings.trim_db)
-    workers: dict[str, Any] = {"jobs": settings.jobs, "backend": settings.backend}
-    with nullcontext() if settings.dry_run else locked(settings.out):
-        inputs = read_inputs(
-            settings.data, limit=settings.limit, drop_known_bad=drops_known_bad(settings),
-            header_cache=None if settings.dry_run else settings.out / "headers.csv",
-        )
-        reusable = find_reusable(settings.out, targets, force=settings.force)
-        states = source_states(
-            inputs.root, inputs.clips, settings.out, reusable.values(), **workers
-        )
-        plan = make_plan(
-            inputs, targets, reusable, states, allow_failures=settings.allow_failures
-        )
-        if settings.dry_run:
-            problems.print_problems(plan.problems)
-            print(describe(plan, allow_failures=settings.allow_failures))
-            print("extract: dry run, nothing written")
-            return
-        summary = extract(
-            plan, settings.out, reusable, states, **workers, force=settings.force,
-            allow_failures=settings.allow_failures, trim_db=settings.trim_db,
-        )
-    print(summary_of(settings.out, summary))
-
-
-def drops_known_bad(settings: Settings) -> bool:
-    """Read prepare's setting, which is needed for a data set that was not prepared."""
-    from pipeline.dataset.tables import is_prepared
-
-    return is_prepared(settings.data) or bool(
-        read_values(settings.params, "prepare")["drop_known_bad"]
-    )
+    # Prepare's setting, for a data set that was not prepared.
+    drop_known_bad = (is_prepared(settings.data)
+                      or bool(read_values(settings.params, "prepare")["drop_known_bad"]))
+    print(extract_stores(
+        settings.data, settings.out, targets, drop_known_bad=drop_known_bad,
+        limit=settings.limit, allow_failures=settings.allow_failures, trim_db=settings.trim_db,
+        jobs=settings.jobs, backend=settings.backend, force=settings.force,
+        dry_run=settings.dry_run,
+    ))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Read a data set's tables, check every audio file's header, and deal the clips into folds.
+"""Read a data set's tables, check every audio file's header, and split the clips into folds.
 
   python -m pipeline.prepare                                  # as params.yaml says
   python -m pipeline.prepare --data ~/FSDKaggle2019 --folds 5
   python -m pipeline.prepare --data recordings/meta.csv       # fname,labels beside a folder
 
-Understood are the files of FSDKaggle2019 and FSDKaggle2018, from Kaggle or from Zenodo, and any
-CSV of fname and labels (or label), perhaps with fold, beside a folder of audio.
+Reads the files of FSDKaggle2019 and FSDKaggle2018, from Kaggle or from Zenodo, and any CSV with the
+columns fname, labels (or label) and optionally fold, beside a folder of audio.
 
 Writes into --out: clips.csv (what to decode), labels.csv (labels, split, fold), dataset.json (the
-classes) and problems.csv (what was left out, and why). Headers and folds are remembered in a hidden
+classes) and problems.csv (what was left out, and why). Headers and folds are cached in a hidden
 folder beside --out, so that unchanged files are not opened again. If more clips are bad than
---allow-failures, all are listed, and of these files problems.csv alone is written (exit code 3).
+--allow-failures accepts, all are listed and only problems.csv is written (exit code 3).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def run(settings: Settings) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: not a folder; --out needs one to write into")
     if out.exists() and settings.data.exists() and out.samefile(settings.data):
-        raise UsageError(f"{out} is the data set itself; give --out a folder of its own")
+        raise UsageError(f"{out} is the data set itself; give --out another folder")
     cache = out.parent / f".{out.name}_cache" / "headers.csv"
     found = preparation.prepare(
         settings.data, labels=settings.labels, folds=None, seed=settings.seed,

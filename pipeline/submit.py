@@ -9,27 +9,23 @@ Columns, rows and their order follow the sample; names, order, duplicates and fi
 checked before anything is written, and everything wrong is listed. A trained run's scores are the
 geometric mean of its folds; --fold K submits the scores of fold K's model alone.
 
-A class without training clips keeps its column, with the run's scores; a column that the run does
-not know ranks last, and is named. A test clip without scores (its audio was bad) is an error, exit
-code 3. With --allow-missing N, up to N of them get each class's mean score over all test clips,
-because Kaggle refuses a file that lacks a row. Clips with scores that the sample does not ask for
-are left out, and counted.
+A column that the run has no class for ranks last, and is named. A test clip without scores (its
+audio was bad) is an error, exit code 3. With --allow-missing N, up to N of them get each class's
+mean score over all test clips, because Kaggle refuses a file that lacks a row. Clips with scores
+that the sample does not ask for are left out, and counted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Ge
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help
-from pipeline.runtime.errors import BadClipsError, UsageError
-
-if TYPE_CHECKING:
-    from pipeline.runs.scores import Scores
+from pipeline.runtime.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,7 @@ def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_dataset
     from pipeline.runtime.rows import read_rows
     from pipeline.scoring import submission
+    from pipeline.scoring.submitted_scores import complete_scores, read_test_scores
 
     path = settings.sample or read_dataset(settings.data).root / "sample_submission.csv"
     sample = submission.read_sample(path)
@@ -71,64 +68,25 @@ def run(settings: Settings) -> None:
             sample = sample.as_labels(classes)
         submission.check(f"{settings.check}", rows, sample, classes=classes,
                          top=settings.top or 3)
-        print(f"{settings.check} is sound: {len(rows) - 1} clips, as {sample.path} asks for")
+        print(f"{settings.check} is valid: {len(rows) - 1} clips, as {sample.path} asks for")
         return
-    scores = _complete(settings, _test_scores(settings), sample.clip_ids)
+    scores = complete_scores(
+        read_test_scores(settings.runs_dir, settings.run, fold=settings.fold), sample.clip_ids,
+        allow_missing=settings.allow_missing,
+    )
     if settings.top:
         sample = sample.as_labels(scores.classes)
         result = submission.rows_of_labels(sample, scores, settings.top)
     else:
         result = submission.rows_of_scores(sample, scores)
         if unknown := [c for c in sample.columns if c not in scores.classes]:
-            print(f"The run does not know {', '.join(unknown)}: they rank last")
+            print(f"Columns that the run has no class for rank last: {', '.join(unknown)}")
     submission.check(f"{settings.out}", list(enumerate(result, 1)), sample, classes=scores.classes,
                      top=settings.top)
     submission.write(settings.out, result)
     fold = "" if settings.fold is None else f", fold {settings.fold}"
     print(f"Wrote {settings.out}: {len(sample.clip_ids)} clips, {len(sample.columns)} columns, "
           f"from {settings.run}{fold}")
-
-
-def _test_scores(settings: Settings) -> Scores:
-    from pipeline.runs.folder import RunFolder
-    from pipeline.runs.staleness import stale
-    from pipeline.scoring.means import mean_over_folds
-
-    folder = RunFolder(settings.runs_dir, settings.run)
-    facts = folder.read()
-    if errors := stale(settings.runs_dir, settings.run):
-        raise UsageError("\n".join(errors))
-    _, folds = folder.load()
-    if not folds:
-        raise UsageError(f"{folder.path} has no test scores; "
-                         "`python -m pipeline.predict` writes them")
-    if settings.fold is not None:
-        if settings.fold not in facts.folds:
-            known = ", ".join(map(str, facts.folds)) or "none, it is an ensemble"
-            raise UsageError(f"--fold is {settings.fold}; the folds of {settings.run}: {known}")
-        return folds[facts.folds.index(settings.fold)]
-    return mean_over_folds(settings.run, folds, single=facts.label_mode == "single")
-
-
-def _complete(settings: Settings, scores: Scores, clip_ids: tuple[str, ...]) -> Scores:
-    """Return the scores of the sample's clips, in its order."""
-    from pipeline.scoring.submission import fill_missing, missing_clips
-
-    missing = missing_clips(scores, clip_ids)
-    if missing:
-        print(f"{len(missing)} test clips have no scores: {', '.join(missing)}")
-    if len(missing) == len(clip_ids):
-        raise UsageError("none of the sample's clips has scores; is it of this data set?")
-    if len(missing) > settings.allow_missing:
-        raise BadClipsError(
-            f"{len(missing)} test clips have no scores, {settings.allow_missing} are allowed. "
-            "See problems.csv for the reasons, or fill them in with each class's mean score: "
-            f"--allow-missing {len(missing)}"
-        )
-    extra = len(scores.clip_ids) - (len(clip_ids) - len(missing))
-    if extra:
-        print(f"{extra} clips with scores are not in the sample, and left out")
-    return fill_missing(scores, clip_ids)
 
 
 if __name__ == "__main__":

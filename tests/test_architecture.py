@@ -387,6 +387,14 @@ def test_extracting_loads_nothing_that_it_does_not_need():
     assert not (heavy | {"numba", "scipy"}) & modules
 
 
+def test_training_loads_scikit_learn_and_pandas_in_no_process():
+    code = ("import pipeline.train, pipeline.training.train_run, pipeline.training.fold_data, "
+            "pipeline.training.predict_run")
+    modules = loaded(code)
+    assert {"numpy", "h5py", "joblib"} <= modules
+    assert not {"sklearn", "pandas", "matplotlib", "librosa", "tensorflow", "keras"} & modules
+
+
 def test_features_are_computed_without_librosa():
     code = (
         "import numpy as np\n"
@@ -404,7 +412,8 @@ def test_features_are_computed_without_librosa():
 def test_help_is_instant(verb):
     modules = loaded(help_of(verb))
     assert "pipeline" in modules
-    heavy = {"numpy", "scipy", "h5py", "pandas", "tensorflow", "keras", "joblib", "pydantic"}
+    heavy = {"numpy", "scipy", "h5py", "pandas", "tensorflow", "keras", "joblib", "pydantic",
+             "sklearn", "matplotlib", "librosa"}
     assert not heavy & modules
 
 

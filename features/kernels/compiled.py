@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -80,12 +79,19 @@ class compiled:
         except Exception:
             # Compiled loops raise nothing, so this is the cache: unpickling a damaged file may
             # raise anything. Whatever else it is will be raised again below.
-            if not self.dispatcher.signatures:  # loading failed, not saving: start a new cache
-                shutil.rmtree(_cache_path(), ignore_errors=True)
+            if not self.dispatcher.signatures:  # loading failed, not saving: start again
+                self._delete_cached()
                 self.dispatcher = self._jit(_cache_folder())
         with contextlib.suppress(OSError):  # nor can the new cache be written
             return self.dispatcher(*args)
         return self.dispatcher(*args)
+
+    def _delete_cached(self) -> None:
+        """Delete what is cached of this function; other functions and processes keep theirs."""
+        code = self._function.__code__
+        for path in _cache_path().rglob(f"*{code.co_name}-{code.co_firstlineno}.*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def _jit(self, folder: Path | None) -> Any:
         with _settings(folder):

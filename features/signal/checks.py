@@ -45,6 +45,9 @@ def spectral_contradictions(feature: SpectralSettings) -> list[str]:
         errors.append(
             f"hop_length is {f.hop_length}, n_fft {f.n_fft}: samples between frames would be lost"
         )
+    top_db = getattr(f, "top_db", None)
+    if top_db is not None and not top_db > 0:
+        errors.append(f"top_db is {top_db:g}; it must be positive (in dB), or null for none")
     if not errors and min(f.sr, f.n_fft, f.n_mels) > 0:
         try:
             mel_filters(f.sr, f.n_fft, f.n_mels, float(f.fmin), float(fmax))

@@ -13,7 +13,7 @@ from typing import Any
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text",
           types.NoneType: "null"}
 _HOLDS = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
-_WORDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+_WORDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def type_errors(instance: Any) -> list[str]:
@@ -28,7 +28,7 @@ def type_errors(instance: Any) -> list[str]:
         A sentence for each field that does not fit.
     """
     return [
-        f"{name} is {value!r}; needs {_needed(options, bounds)}"
+        f"{name} is {value!r}: needs {_needed(options, bounds)}"
         for name, value, options, bounds in _fields(instance)
         if not any(_is_a(value, option) for option in options)
     ]
@@ -46,7 +46,7 @@ def bound_errors(instance: Any) -> list[str]:
         A sentence for each field that does not fit.
     """
     return [
-        f"{name} is {value!r}; needs {_needed(options, bounds)}"
+        f"{name} is {value!r}: needs {_needed(options, bounds)}"
         for name, value, options, bounds in _fields(instance)
         if value is not None and any(
             not holds(value, getattr(bound, word))
@@ -83,10 +83,13 @@ def _is_a(value: Any, option: Any) -> bool:
 
 
 def _needed(options: tuple[Any, ...], bounds: tuple[Any, ...]) -> str:
-    limits = [f"{text} {limit:g}" for bound in bounds for word, text in _WORDS.items()
-              if (limit := getattr(bound, word, None)) is not None]
+    limits = {word: limit for bound in bounds for word in _WORDS
+              if (limit := getattr(bound, word, None)) is not None}
+    texts = [f"{_WORDS[word]} {limit:g}" for word, limit in limits.items()]
+    if limits.keys() == {"ge", "le"}:
+        texts = [f"{limits['ge']:g} to {limits['le']:g}"]
     names = " or ".join(_name(option) for option in options)
-    return names + (", " + " and ".join(limits) if limits else "")
+    return ", ".join([names, *texts])
 
 
 def _name(option: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the first and last bytes of a file say: is all of it there, and if no audio, what is it?
+"""Detect truncated audio files and files that are not audio, from their first and last bytes.
 
 Sources: the RIFF and RF64 specifications (EBU Tech 3306), Sony's Wave64, Apple's AIFF and CAF,
 Sun's AU header, and RFC 3533 for Ogg.
@@ -22,7 +22,7 @@ _MOST_PAGE = 27 + 255 + 255 * 255  # bytes of the longest Ogg page
 
 @dataclass(frozen=True)
 class _Chunks:
-    """How a container's chunks follow each other, and which of them has the audio."""
+    """Layout of a container's chunks, and the name of the one with the audio."""
 
     start: int
     header: struct.Struct
@@ -42,7 +42,7 @@ _CONTAINERS = {
                      bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), 8, counts_header=True),
 }
 
-# What a wrong file usually is: how it begins (in lower case), its name, what to do.
+# Files that are often found in place of audio: first bytes (in lower case), name, advice.
 _OTHERS = (
     (b"version https://git-lfs", "a Git LFS pointer", "Run git lfs pull"),
     (b"/annex/objects/", "a git-annex pointer", "Run git annex get"),
@@ -59,7 +59,7 @@ _OTHERS = (
 
 
 def missing(file: int, head: bytes, size: int) -> str:
-    """What the container declares and the file does not have; empty if nothing.
+    """Describe what a container declares and the file lacks; empty if nothing is missing.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def missing(file: int, head: bytes, size: int) -> str:
     Returns
     -------
     str
-        A description for the user. Empty too where a container declares no length, or is one of
-        which no length can be read from the header (FLAC, MPEG).
+        Empty too if the container declares no length, or its length cannot be read from the header
+        (FLAC, MPEG).
     """
     magic = head[:4]
     if magic == b"OggS":
@@ -87,8 +87,8 @@ def missing(file: int, head: bytes, size: int) -> str:
     return ""
 
 
-def describe(head: bytes) -> tuple[str, str]:
-    """What a file that is no audio looks like, and what to do about it."""
+def guess_format(head: bytes) -> tuple[str, str]:
+    """Guess what a file is that is not audio; returns a description and an advice."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for begins, name, advice in _OTHERS:
         if text.startswith(begins):
@@ -96,31 +96,31 @@ def describe(head: bytes) -> tuple[str, str]:
     if head[4:8] == b"ftyp":
         return "it looks like MPEG-4 (AAC)", "Convert it to WAV or FLAC with ffmpeg"
     if not head.strip(b"\0"):
-        return "it begins with zeros only", "Was the download broken off? Get the file again"
+        return "it begins with zeros only", "Was the download interrupted? Get the file again"
     if not any(byte < 32 and byte not in b"\t\r\n\f" for byte in head):
         return "it looks like text", "Is it the right file? Get it again"
     return "", "Get the file again, or convert it to WAV or FLAC"
 
 
 def _missing_chunks(chunks: _Chunks, file: int, head: bytes, size: int) -> str:
-    step, at = chunks.header.size, chunks.start
+    step, offset = chunks.header.size, chunks.start
     for _ in range(_MOST_CHUNKS):
-        if at + step > size:
+        if offset + step > size:
             break
-        raw = head[at:at + step]
-        if len(raw) < step and len(raw := os.pread(file, step, at)) < step:
+        raw = head[offset:offset + step]
+        if len(raw) < step and len(raw := os.pread(file, step, offset)) < step:
             break
         kind, length = chunks.header.unpack(raw)
-        at += step
+        offset += step
         if chunks.counts_header:
             length -= step
         if kind == chunks.audio:
             if head[:4] == b"RF64" and length == 0xFFFFFFFF and head[12:16] == b"ds64":
                 (length,) = struct.unpack("<Q", head[28:36])
-            return _compare(length, size - at)
+            return _compare(length, size - offset)
         if length < 0:
-            return ""  # nonsense; libsndfile says what it thinks of it
-        at += length + -length % chunks.aligned
+            return ""  # not a length; libsndfile reports it
+        offset += length + -length % chunks.aligned
     if head[:4] in (b"RIFF", b"RIFX", b"FORM") and len(head) >= 8:
         (declared,) = struct.unpack("<I" if head[:4] == b"RIFF" else ">I", head[4:8])
         if size - 8 < declared < _UNKNOWN:
@@ -128,18 +128,18 @@ def _missing_chunks(chunks: _Chunks, file: int, head: bytes, size: int) -> str:
     return ""
 
 
-def _compare(declared: int, there: int) -> str:
-    if there < declared < _UNKNOWN:
-        return f"its header declares {declared:,} bytes of audio, {max(0, there):,} are there"
+def _compare(declared: int, found: int) -> str:
+    if found < declared < _UNKNOWN:
+        return f"its header declares {declared:,} bytes of audio, it has {max(0, found):,}"
     return ""
 
 
 def _missing_ogg(tail: bytes) -> str:
-    """The last page of a stream is marked, and whole (RFC 3533, section 6)."""
+    """Check that the last page is complete and marked as the last (RFC 3533, section 6)."""
     page = tail[max(0, tail.rfind(b"OggS")):]
     if len(page) < 27:
-        return "its last Ogg page is not whole"
+        return "its last Ogg page is incomplete"
     segments = page[26]
     if len(page) < 27 + segments + sum(page[27:27 + segments]):
-        return "its last Ogg page is not whole"
+        return "its last Ogg page is incomplete"
     return "" if page[5] & 4 else "its last Ogg page is not marked as the end of the stream"

@@ -16,12 +16,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
+
+from pipeline.audio.file_header import Header
 
 MIN_SR = 1_000
 MAX_SR = 768_000
@@ -42,48 +43,13 @@ class DecodeError(Exception):
     """libsndfile cannot open or read a file; its message says why."""
 
 
-@dataclass(frozen=True)
-class Header:
-    """What the header of a file says.
-
-    Attributes
-    ----------
-    format, subtype : str
-        libsndfile's names, such as ``WAV`` and ``PCM_16``.
-    sr : int
-        Sampling rate (in Hz).
-    channels : int
-    frames : int
-        Samples a channel.
-    """
-
-    format: str
-    subtype: str
-    sr: int
-    channels: int
-    frames: int
-
-    def length_at(self, sr: int) -> int:
-        """Return the number of samples at `sr` Hz, see :func:`resampled_length`."""
-        return resampled_length(self.frames, self.sr, sr)
-
-
-def resampled_length(n: int, source_sr: int, sr: int) -> int:
-    """Return how many samples `n` samples become at another rate, like ``librosa.resample``.
-
-    The ceiling of a product in floating point: now and then one more than the ceiling of
-    ``n * sr / source_sr``.
-    """
-    return math.ceil(n * (sr / source_sr))
-
-
 def read_header(path: Path) -> Header:
     """Read a file's header with libsndfile; no sample is read.
 
     Raises
     ------
     DecodeError
-        If the file is of no format that libsndfile reads.
+        If libsndfile cannot read the format.
     """
     try:
         with mpg123_named(path), soundfile.SoundFile(path) as file:
@@ -141,7 +107,7 @@ def _header(file: soundfile.SoundFile) -> Header:
 def _blocks(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
     mono = file.channels == 1
     dtype = "int16" if mono and file.subtype == "PCM_16" else "float32"
-    # Nothing comes after what a header counts; where it only estimates, the end is looked for.
+    # Read what the header counts; where it only estimates, read until the end.
     left = math.inf if only_estimated(file.format) else file.frames
     while left > 0:
         n = int(max(1, min(left, file.frames, BLOCK // file.channels)))
@@ -173,7 +139,7 @@ def _named_messages(path: Path) -> Iterator[None]:
         sys.stderr.flush()
         try:
             stderr = os.dup(2)
-        except OSError:  # closed: nobody reads it
+        except OSError:  # stderr is closed
             yield
             return
         try:

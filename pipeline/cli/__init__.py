@@ -1,4 +1,4 @@
-"""From a command line to settings, a signal and an exit code: what every stage starts with.
+"""Turn a command line into settings, signals into one exception, and errors into an exit code.
 
 main           run a stage and report how it ended
 signals        turn Ctrl-C and SIGTERM into one exception
@@ -7,7 +7,7 @@ declaration    read a settings class: types, bounds, choices, help
 params_file    read params.yaml
 flags          the command line's flags
 settings       ``parse``: params.yaml and flags to checked settings
-checking       check values with pydantic, and say what is wrong in our words
+checking       check values with pydantic, with error messages of our own
 
 May import: runtime.
 """

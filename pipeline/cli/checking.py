@@ -1,4 +1,4 @@
-"""Check settings with pydantic's strict mode, and say what is wrong in our own words.
+"""Check settings with pydantic's strict mode, with error messages of our own.
 
 pydantic takes 0.1 s to import, so only :func:`pipeline.cli.settings.parse` imports this module,
 once ``--help`` is done. The values are handed over as JSON: of all strict modes that is the one

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from pipeline.cli.markers import FlagOnly, Help, Positional, Section
+from pipeline.cli.markers import FlagOnly, Help, Positional, Section, SharedBy
 from pipeline.runtime.errors import suggestion
 
 M = TypeVar("M")
@@ -144,6 +144,28 @@ def fields_of(settings_class: type) -> dict[str, Field]:
         f.name: Field(f.name, hints[f.name], shape_of(hints[f.name]), f.default)
         for f in dataclasses.fields(settings_class) if f.init
     }
+
+
+def entry_class(
+    name: str, own: Mapping[str, Any], settings_class: type, *, section: str
+) -> type:
+    """Make the dataclass of a section's entries: their own fields and those that they share.
+
+    Parameters
+    ----------
+    name : str
+        Of the class.
+    own : mapping of str to type
+        Fields that only the entries have.
+    settings_class : type
+        Its fields marked ``SharedBy(section)`` are the entries' other fields.
+    section : str
+    """
+    shared = [
+        (f.name, f.hint) for f in fields_of(settings_class).values()
+        if (found := f.marker(SharedBy)) and found.section == section
+    ]
+    return dataclasses.make_dataclass(name, [*own.items(), *shared], frozen=True)
 
 
 def named_section(section: str, stage: str, fields: Mapping[str, Field]) -> Field:

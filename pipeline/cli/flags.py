@@ -1,4 +1,4 @@
-"""The flags of a stage: one for each setting, ``--set`` and dotted ones for named entries."""
+"""Declare and read a stage's flags: one per setting, ``--set``, and dotted ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.declaration import Field, named_section
+from pipeline.cli.declaration import Field, Shape, named_section
 from pipeline.cli.markers import AlsoPositional, FlagOnly, Positional
 from pipeline.cli.params_file import PARAMS, keys_by_section
 
@@ -17,12 +17,12 @@ _METAVARS = {int: "N", float: "X", Path: "PATH"}
 
 
 def params_path(argv: Sequence[str]) -> Path:
-    """The file that ``--params`` names: it must be read before the other flags are declared."""
+    """Read which file ``--params`` names, before the other flags are declared."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--params", type=Path, default=PARAMS)
     try:
         return parser.parse_known_args(argv)[0].params
-    except argparse.ArgumentError:  # said by the parser of all flags
+    except argparse.ArgumentError:  # reported by the parser of all flags
         return PARAMS
 
 
@@ -73,7 +73,7 @@ def make_parser(
 def read_flags(
     parser: argparse.ArgumentParser, argv: Sequence[str], fields: Mapping[str, Field]
 ) -> dict[str, Any]:
-    """The values of the flags that are given; argparse's error with the flag that is near."""
+    """Read the values of the flags that are given; errors suggest a similar flag."""
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         names = [token.partition("=")[0] for token in unknown if token.startswith("--")]
@@ -106,7 +106,7 @@ def expand_dotted(argv: Iterable[str], sections: Iterable[str]) -> list[str]:
 
 
 def _assignment(text: str) -> tuple[str, str]:
-    """(SECTION.KEY, VALUE) of the two with an equals sign between them."""
+    """Split ``SECTION.KEY=VALUE`` into the two."""
     place, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text} has no value; needs {text}=VALUE")
@@ -124,15 +124,14 @@ def _add(parser: argparse.ArgumentParser, field: Field, default: Any) -> None:
             "store_true" if field.marker(FlagOnly) else argparse.BooleanOptionalAction
         )
     else:
-        options["type"] = _or_none(shape.scalar) if shape.optional else shape.scalar
+        convert = _one_of(shape) if shape.choices else shape.scalar
+        options["type"] = _or_none(convert) if shape.optional else convert
         if shape.many:
             options["nargs"] = "+"
-        if shape.choices:
-            options["choices"] = (*shape.choices, None) if shape.optional else shape.choices
-            names = [*map(str, shape.choices), *(["none"] if shape.optional else [])]
-            options["metavar"] = f"{{{','.join(names)}}}"
-        else:
-            options["metavar"] = _METAVARS.get(shape.scalar, "NAME")
+        names = [*map(str, shape.choices), *(["none"] if shape.optional else [])]
+        options["metavar"] = (
+            f"{{{','.join(names)}}}" if shape.choices else _METAVARS.get(shape.scalar, "NAME")
+        )
     if field.marker(Positional):
         parser.add_argument(field.name, **options)
         return
@@ -146,7 +145,7 @@ def _add(parser: argparse.ArgumentParser, field: Field, default: Any) -> None:
 
 
 def _default_text(field: Field, default: Any) -> str:
-    """The default, as params.yaml would write it."""
+    """Format the default as in params.yaml."""
     if default is MISSING or (not field.in_file and default in (None, False)):
         return ""
     if isinstance(default, list | tuple):
@@ -158,9 +157,24 @@ def _default_text(field: Field, default: Any) -> str:
     return f" (default: {shown})" if shown else ""
 
 
-def _or_none(scalar: type) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        return None if text.lower() in ("none", "null") else scalar(text)
+def _one_of(shape: Shape) -> Callable[[str], Any]:
+    """Convert a text to one of the choices. Argparse's own `choices` suggest none of them."""
+    known = {str(choice): choice for choice in shape.choices}
 
-    convert.__name__ = f"{scalar.__name__} or none"
+    def convert(text: str) -> Any:
+        if text in known:
+            return known[text]
+        near = difflib.get_close_matches(text, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        names = ", ".join([*known, *(["none"] if shape.optional else [])])
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r}{hint} (choose from {names})")
+
     return convert
+
+
+def _or_none(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    def convert_or_none(text: str) -> Any:
+        return None if text.lower() in ("none", "null") else convert(text)
+
+    convert_or_none.__name__ = f"{convert.__name__} or none"
+    return convert_or_none

@@ -1,4 +1,4 @@
-"""Read params.yaml, and hold its sections to what the stages read."""
+"""Read params.yaml, and check its sections against what the stages read."""
 
 from __future__ import annotations
 

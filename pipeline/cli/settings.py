@@ -1,4 +1,4 @@
-"""Read a stage's settings: params.yaml is their one home, each key has a flag, flags win.
+"""Read a stage's settings from params.yaml and the flags, which win over the file.
 
 A stage declares its settings as a frozen dataclass with bounds, choices and the markers of
 :mod:`pipeline.cli.markers`. The section of params.yaml with the stage's name must hold exactly the

@@ -1,4 +1,4 @@
-"""Tables that others wrote: the rows of a CSV, its columns, and what a cell may hold."""
+"""Find the columns of a CSV that others wrote, and check its cells."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def columns(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """The place of each column, the one of the labels as ``labels`` under either name.
+    """Return the index of each column; the labels' is ``labels`` under either name.
 
     Raises
     ------
     UsageError
-        If ``fname`` or the labels are missing or there twice.
+        If ``fname`` or the labels are missing or appear twice.
     """
     names = [name.strip() for name in header]
     errors = []
     for needed in (("fname",), ("labels", "label")):
-        there = [name for name in names if name in needed]
-        if len(there) != 1:
-            errors.append(f"{'no' if not there else 'more than one'} column {' or '.join(needed)}")
+        found = [name for name in names if name in needed]
+        if len(found) != 1:
+            errors.append(f"{'no' if not found else 'more than one'} column {' or '.join(needed)}")
     if errors:
         guess = ""
         for mark, name in ((";", "semicolons"), ("\t", "tabs")):
@@ -46,7 +46,7 @@ def check_length(cells: Sequence[str], header: Sequence[str]) -> None:
 
 
 def leaves_folder(name: str) -> str:
-    """Why a relative POSIX name may point out of its folder; empty if it cannot."""
+    """Explain why a relative POSIX name may leave its folder; empty if it cannot."""
     if "\\" in name:
         return "has a backslash"
     if name.startswith("/") or re.match("[A-Za-z]:/", name):
@@ -57,25 +57,25 @@ def leaves_folder(name: str) -> str:
 
 
 def file_name(cell: str) -> str:
-    """A name that stays in its folder, or BadClip."""
+    """Return the name in a cell; raises BadClip unless it is one that stays in its folder."""
     if not cell or _CONTROL.search(cell):
-        raise BadClip("bad-row", f"fname is {cell!r}", "Write the file's name there")
+        raise BadClip("bad-row", f"fname is {cell!r}", "Write the file's name into the cell")
     if why := leaves_folder(cell):
         raise BadClip("outside", f"fname is {cell!r}, which {why}",
-                      "Name a file in the data folder, relative and with /")
+                      "Use a path relative to the data folder, with / between folders")
     if "/" in cell and str(PurePosixPath(cell)) != cell:
         raise BadClip("bad-row", f"fname is {cell!r}", f"Write it as {str(PurePosixPath(cell))!r}")
     return cell
 
 
 def label_names(cell: str, fname: str) -> tuple[str, ...]:
-    """The labels of a cell, without the spaces around them; BadClip for what is no list."""
+    """Split a cell into labels, without the spaces around them; raises BadClip if it is no list."""
     names = tuple(name.strip() for name in cell.split(","))
     if names == ("",):
         return ()
     if "" in names or _CONTROL.search(cell):
         raise BadClip("bad-row", f"the labels of {fname} are {cell!r}",
-                      "Separate labels by one comma each")
+                      "Separate labels by single commas")
     if len(set(names)) < len(names):
         raise BadClip("bad-row", f"the labels of {fname} are {cell!r}, one of them twice",
                       "Name each label once")
@@ -83,7 +83,7 @@ def label_names(cell: str, fname: str) -> tuple[str, ...]:
 
 
 def fold_number(cell: str, fname: str) -> int:
-    """A whole number from 0, or BadClip."""
+    """Read a fold number; raises BadClip unless it is a whole number from 0."""
     text = cell.strip()
     # 9 digits: longer ones are ids or hashes in the wrong column.
     if not (text.isascii() and text.isdecimal() and len(text) < 10):

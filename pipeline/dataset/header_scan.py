@@ -1,4 +1,4 @@
-"""Check the audio headers of a whole data set, and remember what was found."""
+"""Check the audio headers of a whole data set, and cache the results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.audio.headers import GET_AGAIN, examine, file_state
 from pipeline.dataset import tables
 from pipeline.dataset.listing import ListedClip
@@ -30,12 +30,12 @@ def scan(
     Parameters
     ----------
     root : Path
-        The data folder. Names that leave it were refused with the table; a link in it is the
-        user's own doing (DVC's cache may be one), and is followed.
+        The data folder. Names that leave it were refused before; links in it are followed, because
+        the user made them (to DVC's cache, for example).
     clips : sequence of ListedClip
     cache : Path, optional
-        A CSV of what was found before. A file of the same size and time of modification is not
-        opened again. It is read if it is there, and written with what is found.
+        A CSV of earlier results, read and updated. A file of the same size and time of
+        modification is not opened again.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def scan(
 
 
 def _missing(root: Path, clip: ListedClip, listings: dict[str, dict[str, str] | None]) -> BadClip:
-    """What is missing, with a guess; `listings` remembers the names in each folder."""
+    """Describe a missing file, with a guess; `listings` caches the names in each folder."""
     folder, name = os.path.split(clip.path)
     if folder not in listings:
         try:
@@ -91,11 +91,11 @@ def _missing(root: Path, clip: ListedClip, listings: dict[str, dict[str, str] | 
             key: n for n in names for key in (os.path.splitext(n)[0].casefold(), n.casefold())}
     near = listings[folder]
     if near is None:
-        return BadClip("missing", f"there is no folder {folder}", "Unpack or copy the audio there")
+        return BadClip("missing", f"there is no folder {folder}", "Unpack the audio into it")
     for key in (name.casefold(), os.path.splitext(name)[0].casefold()):
         if near.get(key, name) != name:
             return BadClip("missing", f"there is no file {clip.path}",
-                          f"Is it {near[key]}? Then write that into the table")
+                          f"Did you mean {near[key]}? If so, correct the table")
     return BadClip("missing", f"there is no file {clip.path}", GET_AGAIN)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.dataset import csv_rows as tables
+from pipeline.dataset import csv_rows
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.problems import BadClip
 from pipeline.runtime.rows import read_rows
@@ -219,7 +219,7 @@ def _only_table(root: Path) -> Path:
     fit, errors = [], []
     for path in sorted(p for p in root.glob("*.csv") if p.name != SUBMISSION):
         try:
-            tables.columns(path, read_rows(path)[0][1])
+            csv_rows.columns(path, read_rows(path)[0][1])
             fit.append(path)
         except UsageError as error:
             errors.append(str(error))
@@ -238,12 +238,12 @@ def _only_table(root: Path) -> Path:
 def _audio_folder(root: Path, table: Path) -> str:
     """The folder, of `root` and those in it, that has most of the clips that `table` names."""
     (_, header), *rows = read_rows(table)
-    at = tables.columns(table, header)["fname"]
+    column = csv_rows.columns(table, header)["fname"]
     names = []
     for _, cells in rows[::len(rows) // 100 + 1]:
         try:
-            tables.check_length(cells, header)
-            names.append(tables.file_name(cells[at]))
+            csv_rows.check_length(cells, header)
+            names.append(csv_rows.file_name(cells[column]))
         except BadClip:
             continue  # it is listed when the table is read
     folders = sorted(e.name for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")

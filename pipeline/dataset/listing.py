@@ -1,7 +1,7 @@
-"""Which clips a data set names, and how: its tables, row by row.
+"""List the clips that a data set's tables name.
 
-Whatever is wrong is collected, never raised, so that one run tells everything; a row without a
-usable name is left out here, any other row stays in the list for its audio to be looked at too.
+Faults of rows are collected, not raised, so that one run reports all of them. A row without a
+usable name is left out; any other bad row stays in the list, so that its audio is checked too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.dataset import csv_rows as tables
+from pipeline.dataset import csv_rows
 from pipeline.dataset.layouts import GET_DATA, SUBMISSION, DataFolder, SplitFiles, locate
 from pipeline.dataset.tables import USAGES
 from pipeline.runtime.errors import UsageError
@@ -55,7 +55,7 @@ class ListedClip:
 
 @dataclass(frozen=True)
 class ListedClips:
-    """What the tables say.
+    """The clips that the tables name, and what is wrong with the rows.
 
     Attributes
     ----------
@@ -65,14 +65,14 @@ class ListedClips:
         As in :class:`pipeline.dataset.tables.Dataset`.
     classes : tuple of str
         Likewise.
-    clips : list of Listed
-        Every row with a name that can be looked for.
+    clips : list of ListedClip
+        Every row with a usable name.
     rejected : set of str
-        The ids of the clips that the tables themselves disqualify.
+        Ids of the clips that are unusable because of their rows.
     problems : list of Problem
-        Why, and the rows without a usable name.
+        The faults of these, and the rows without a usable name.
     notes : list of str
-        What the user should know.
+        Remarks for the user.
     """
 
     root: Path
@@ -85,7 +85,7 @@ class ListedClips:
 
 
 def read(data: Path) -> ListedClips:
-    """Read the tables of a data set; no audio is looked at.
+    """Read the tables of a data set; audio files are not opened.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def read(data: Path) -> ListedClips:
     if not classes:
         source = "the training clips"
         splits = {c.split for c in listing.clips} - {"test"} or {"test"}
-        classes = tuple(sorted({x for c in listing.clips if c.split in splits for x in c.labels}))
+        classes = tuple(sorted({
+            label for c in listing.clips if c.split in splits for label in c.labels}))
     if not classes and not listing.problems:
         raise UsageError(f"{data}: no class: no clip has a label, and there is no {SUBMISSION}")
     _check_labels(listing, classes, source)
@@ -119,24 +120,24 @@ def read(data: Path) -> ListedClips:
 
 
 def _read_submission(place: DataFolder) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
-    """The test clips of sample_submission.csv, each with its row, and the classes."""
+    """Return the test clips of sample_submission.csv, each with its row, and the classes."""
     if not place.submission:
         return [], ()
     (_, header), *rows = read_rows(place.submission)
     names = [name.strip() for name in header]
     if names.count("fname") != 1:
         raise UsageError(f"{place.submission}:1: needs one column fname, has {', '.join(names)}")
-    at = names.index("fname")
+    column = names.index("fname")
     # In 2018 there was one more column, for three guesses separated by spaces.
     classes = () if names[1:] == ["label"] else tuple(n for n in names if n != "fname")
     twice = [name for name, n in Counter(classes).items() if n > 1 or not name]
     if twice:
         raise UsageError(f"{place.submission}:1: the classes need different names, not {twice}")
-    return [(line, cells[at] if at < len(cells) else "") for line, cells in rows], classes
+    return [(line, cells[column] if column < len(cells) else "") for line, cells in rows], classes
 
 
 def _read_vocabulary(path: Path) -> tuple[str, ...]:
-    """The classes of vocabulary.csv, which has no header: index, name."""
+    """Read the classes of vocabulary.csv, which has no header: index, name."""
     rows = read_rows(path)
     if any(len(cells) < 2 for _, cells in rows):
         raise UsageError(f"{path}: needs an index and a name in each row")
@@ -152,7 +153,7 @@ def _read_part(listing: ListedClips, part: SplitFiles, submitted: list[tuple[int
     if part.table and clips and not part.has_folder:
         listing.notes.append(
             f"there is no folder {part.folder}/ for the {len(clips)} clips of {part.table.name}: "
-            "unpack it, or move the table away to do without"
+            "unpack it, or remove the table if you do not need these clips"
         )
     listing.clips.extend(clips)
 
@@ -161,10 +162,10 @@ def _merge_test(
     listing: ListedClips, part: SplitFiles, truth: list[ListedClip],
     submitted: list[tuple[int, str]],
 ) -> list[ListedClip]:
-    """The test clips: those to submit, with their truth where it is known.
+    """Merge the test clips of a sample submission with those whose labels are known.
 
-    The competition's download has fewer test clips than the truth published after it (3,361 of
-    4,481), so a row of the truth that is not to submit counts only where its file is there.
+    The competition's download has fewer test clips (3,361) than the labels published after it
+    (4,481), so a clip with known labels that is not to be submitted counts only if its file exists.
     """
     known = {c.clip_id for c in truth}
     wanted = {name for _, name in submitted}
@@ -177,12 +178,12 @@ def _merge_test(
     for line, name in submitted:
         where = f"{SUBMISSION}:{line}"
         try:
-            if tables.file_name(name) not in known:
+            if csv_rows.file_name(name) not in known:
                 unknown.append(ListedClip(name, part.folder, where))
         except BadClip as bad:
             listing.problems.append(bad.at(where))
     if unknown and not part.has_folder and not part.table:
-        # Who only trains has this table for its classes.
+        # For training alone, only the classes of this table are needed.
         listing.notes.append(f"there is no folder {part.folder}/: the {len(unknown)} test clips "
                              f"of {SUBMISSION} are left out")
         return []
@@ -190,19 +191,19 @@ def _merge_test(
 
 
 def _read_table(listing: ListedClips, part: SplitFiles, table: Path) -> Iterator[ListedClip]:
-    """The clips of a table; what is wrong goes into the listing's problems."""
+    """Yield the clips of a table; faults are added to the listing's problems."""
     rows = each_row(table)
     _, header = next(rows)
-    at = tables.columns(table, header)
-    if part.split == "train" and "manually_verified" not in at:
+    column_of = csv_rows.columns(table, header)
+    if part.split == "train" and "manually_verified" not in column_of:
         raise UsageError(f"{table}:1: no column manually_verified (it has: {', '.join(header)})")
     shown = table.relative_to(listing.root).as_posix()
     for line, cells in rows:
         where, name = f"{shown}:{line}", ""
         try:
-            tables.check_length(cells, header)
-            name = tables.file_name(cells[at["fname"]])
-            yield _listed(name, part, where, {column: cells[i] for column, i in at.items()})
+            csv_rows.check_length(cells, header)
+            name = csv_rows.file_name(cells[column_of["fname"]])
+            yield _listed(name, part, where, {c: cells[i] for c, i in column_of.items()})
         except BadClip as bad:
             listing.problems.append(bad.at(where))
             if name:
@@ -214,14 +215,14 @@ def _listed(name: str, part: SplitFiles, where: str, row: dict[str, str]) -> Lis
     if part.split == "test":
         usage = row.get("usage", "").strip()
         if usage == "Ignored":
-            # The padding clips of 2018: they have no truth and were never scored.
+            # The padding clips of 2018: without labels, and never scored.
             return ListedClip(name, part.folder, where)
         if usage not in USAGES:
             raise BadClip("bad-row", f"the usage of {name} is {usage!r}",
                           "Needs Public, Private or Ignored")
-        labels = tables.label_names(row["labels"], name)
+        labels = csv_rows.label_names(row["labels"], name)
         return ListedClip(name, part.folder, where, labels, usage=usage)
-    labels = tables.label_names(row["labels"], name)
+    labels = csv_rows.label_names(row["labels"], name)
     if not labels:
         raise BadClip("no-label", f"{name} has no label", "Label it, or remove the row")
     split = part.split
@@ -233,26 +234,27 @@ def _listed(name: str, part: SplitFiles, where: str, row: dict[str, str]) -> Lis
         split = "curated" if verified == "1" else "noisy"
     fold = None
     if split == "curated" and "fold" in row:
-        fold = tables.fold_number(row["fold"], name)
+        fold = csv_rows.fold_number(row["fold"], name)
     return ListedClip(name, part.folder, where, labels, split, fold)
 
 
 def _check_labels(listing: ListedClips, classes: tuple[str, ...], source: str) -> None:
     known, hints = frozenset(classes), dict[str, str]()
     for clip in listing.clips:
-        unknown = [x for x in clip.labels if x not in known]
+        unknown = [label for label in clip.labels if label not in known]
         if not unknown:
             continue
         for label in unknown:
-            # A table of another task has thousands, and matching takes a millisecond each.
+            # A table of another task has thousands, and matching each takes a millisecond.
             if label not in hints and len(hints) < 100:
                 near = difflib.get_close_matches(label, classes, 3)
                 hints[label] = f"Did you mean {' or '.join(near)}?" if near else ""
         listing.rejected.add(clip.clip_id)
         listing.problems.append(Problem(
             clip.where, "unknown-label",
-            f"{clip.clip_id} has {', '.join(map(repr, unknown))}, no class of {source}",
-            " ".join(hints.get(x, "") for x in unknown).strip() or "Correct or add the class",
+            f"{clip.clip_id} has {', '.join(map(repr, unknown))}, which {source} does not have",
+            " ".join(hints.get(label, "") for label in unknown).strip()
+            or "Correct the label, or add the class",
         ))
 
 
@@ -263,5 +265,5 @@ def _check_names(listing: ListedClips) -> None:
             listing.rejected.add(clip.clip_id)
             listing.problems.append(Problem(
                 clip.where, "duplicate", f"{clip.clip_id} is in {other} already",
-                "Keep one of the rows; until then the clip is left out",
+                "Keep one of the rows",
             ))

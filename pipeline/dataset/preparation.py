@@ -1,4 +1,4 @@
-"""From a data folder to the tables that the other stages read."""
+"""Prepare the tables that the other stages read from a data set's folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Prepared:
     problems : list of Problem
         What is wrong with the clips that are left out.
     notes : list of str
-        What else the user should know.
+        Other remarks for the user.
     """
 
     dataset: Dataset
@@ -51,7 +51,7 @@ def prepare(
     data: Path, *, labels: str, folds: int | None, seed: int, drop_known_bad: bool,
     header_cache: Path | None = None,
 ) -> Prepared:
-    """Read a data set's tables, check its files, deal its curated clips into folds.
+    """Read a data set's tables, check its files, and split its curated clips into folds.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ def prepare(
     labels : str
         ``single`` keeps labels of training clips with exactly one; ``multi`` keeps all.
     folds : int or None
-        At least 2, see :func:`with_folds`; None leaves that to a later call.
+        At least 2, see :func:`with_folds`; None: a later call splits them.
     seed : int
-        Of the folds, in 0 to 2**32 - 1.
+        Random seed of the folds, in 0 to 2**32 - 1.
     drop_known_bad : bool
         Leave out the clips that the organisers of FSDKaggle2019 named as bad.
     header_cache : Path, optional
@@ -109,7 +109,7 @@ def prepare(
 def with_folds(
     prepared: Prepared, *, folds: int, seed: int, header_cache: Path | None = None
 ) -> Prepared:
-    """Deal the curated clips into folds, unless the data set has its own.
+    """Split the curated clips into folds, unless the data set has its own.
 
     Parameters
     ----------
@@ -124,31 +124,32 @@ def with_folds(
     Raises
     ------
     UsageError
-        If there are fewer curated clips than folds, or the data set's own folds are no two.
+        If there are fewer curated clips than folds, or the data set's own fold column has only one.
     """
-    curated = [x for x in prepared.labels if x.split == "curated"]
+    curated = [label for label in prepared.labels if label.split == "curated"]
     notes, labels = list(prepared.notes), prepared.labels
-    own = {x.fold for x in curated} - {None}
+    own = {label.fold for label in curated} - {None}
     if own:
         notes.append(f"the {len(own)} folds of the data set itself are used, "
                      f"not {folds} of seed {seed}")
         if len(own) < 2:
-            raise UsageError("the fold column has one fold for all clips; needs two at least")
+            raise UsageError("the fold column has the same fold for all clips; needs at least two")
         folds = len(own)
     elif curated:
-        names = [x.labels for x in curated]
+        names = [label.labels for label in curated]
         if header_cache:
             cache = header_cache.with_name("folds.txt")
             dealt = fold_rules.assign_once(names, folds=folds, seed=seed, cache=cache)
         else:
             dealt = fold_rules.assign(names, folds=folds, seed=seed)
-        fold_of = dict(zip((x.clip_id for x in curated), dealt, strict=True))
-        labels = [dataclasses.replace(x, fold=fold_of.get(x.clip_id)) for x in labels]
+        fold_of = dict(zip((label.clip_id for label in curated), dealt, strict=True))
+        labels = [dataclasses.replace(label, fold=fold_of.get(label.clip_id)) for label in labels]
     elif not labels:
-        raise UsageError("no clip is left")
+        raise UsageError("no usable clips")
     else:
         notes.append("there are no curated clips, so there are no folds to train on")
-    rare = fold_rules.rare([x.labels for x in curated], prepared.dataset.classes, folds=folds)
+    rare = fold_rules.rare(
+        [label.labels for label in curated], prepared.dataset.classes, folds=folds)
     if rare and curated:
         notes.append("classes with fewer curated clips than folds: "
                      + ", ".join(f"{name}: {n}" for name, n in rare.items()))
@@ -156,7 +157,7 @@ def with_folds(
 
 
 def bad(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems that count as failures: all but the clips that are known to be bad."""
+    """Select the problems that count as failures: all but the clips that are known to be bad."""
     return [p for p in problems if p.reason != "known-bad"]
 
 
@@ -170,7 +171,7 @@ def write(prepared: Prepared, out: Path) -> None:
 
 
 def summary(prepared: Prepared) -> list[str]:
-    """What there is, in lines for the terminal."""
+    """Summarize a prepared data set in lines for the terminal."""
     from pipeline.runtime.progress import hours
 
     seconds = {c.clip_id: c.header.frames / c.header.sr for c in prepared.clips}
@@ -178,17 +179,17 @@ def summary(prepared: Prepared) -> list[str]:
              f"{len(prepared.dataset.classes)} classes, {len(prepared.clips)} clips, "
              f"{hours(sum(seconds.values()))}"]
     for split in tables.SPLITS:
-        of_split = [x for x in prepared.labels if x.split == split]
+        of_split = [label for label in prepared.labels if label.split == split]
         if of_split:
-            audio = hours(sum(seconds[x.clip_id] for x in of_split))
-            several = sum(len(x.labels) > 1 for x in of_split)
-            without = sum(not x.labels for x in of_split)
+            audio = hours(sum(seconds[label.clip_id] for label in of_split))
+            several = sum(len(label.labels) > 1 for label in of_split)
+            without = sum(not label.labels for label in of_split)
             lines.append(
                 f"  {split:8}{len(of_split):6} clips, {audio}"
                 + (f", {several} with several labels" if several else "")
-                + (f", {without} with labels that are not known" if without else "")
+                + (f", {without} without known labels" if without else "")
             )
-    sizes = Counter(x.fold for x in prepared.labels if x.fold is not None)
+    sizes = Counter(label.fold for label in prepared.labels if label.fold is not None)
     if sizes:
         clips = ", ".join(str(sizes[fold]) for fold in sorted(sizes))
         lines.append(f"  {len(sizes)} folds of {clips} clips")
@@ -203,24 +204,25 @@ def _known_bad(clips: Iterable[ListedClip], reasons: Mapping[str, str]) -> list[
 
 
 def _single(labels: list[Label], notes: list[str]) -> list[Label]:
-    kept = [x for x in labels if x.split == "test" or len(x.labels) == 1]
+    kept = [label for label in labels if label.split == "test" or len(label.labels) == 1]
     if len(kept) < len(labels):
         notes.append(f"{len(labels) - len(kept)} training clips with several labels have no row "
-                     "in labels.csv, which is for one label a clip")
+                     "in labels.csv, which has one label per clip")
     return kept
 
 
 def _renumbered(labels: list[Label], notes: list[str]) -> list[Label]:
-    to = fold_rules.renumber([x.fold for x in labels if x.fold is not None])
-    if all(old == new for old, new in to.items()):
+    number_of = fold_rules.renumber([label.fold for label in labels if label.fold is not None])
+    if all(old == new for old, new in number_of.items()):
         return labels
     notes.append("folds are renumbered: "
-                 + ", ".join(f"{old} is {new}" for old, new in to.items()))
-    return [x if x.fold is None else dataclasses.replace(x, fold=to[x.fold]) for x in labels]
+                 + ", ".join(f"{old} is {new}" for old, new in number_of.items()))
+    return [label if label.fold is None else dataclasses.replace(label, fold=number_of[label.fold])
+            for label in labels]
 
 
 def _unnamed(listing: ListedClips) -> list[str]:
-    """Audio files that lie among the named ones; known by a suffix that is named there too."""
+    """List the files that no table names, in the folders and with the suffixes of named ones."""
     named: dict[str, set[str]] = {}
     for clip in listing.clips:
         folder, name = os.path.split(clip.path)
@@ -239,5 +241,5 @@ def _unnamed(listing: ListedClips) -> list[str]:
             continue  # no such folder: each of its clips is a problem already
         if extra:
             some = ", ".join(extra[:3]) + (", …" if len(extra) > 3 else "")
-            notes.append(f"{len(extra)} files in {folder or '.'}/ are in no table: {some}")
+            notes.append(f"{len(extra)} files in {folder or '.'}/ are not in any table: {some}")
     return notes

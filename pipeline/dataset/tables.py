@@ -1,9 +1,8 @@
 """Read and write the tables that prepare hands to the other stages.
 
-Three files in one folder. ``clips.csv`` says what to decode and ``labels.csv`` what it is called,
+Three files in one folder. ``clips.csv`` lists the files to decode and ``labels.csv`` their labels,
 so that a changed label or fold never re-extracts a feature; ``dataset.json`` has the classes.
-All are UTF-8 with LF line ends, sorted by ``clip_id``, and hold nothing of the circumstances:
-the same data give the same bytes.
+All are UTF-8 with LF line ends, sorted by ``clip_id``; the same data give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import get_args
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset import layouts
 from pipeline.dataset.csv_rows import leaves_folder
 from pipeline.runtime.choices import LabelMode
@@ -33,7 +32,7 @@ USAGES = ("Public", "Private", "")
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A row of clips.csv: what to decode.
+    """A row of clips.csv: a file to decode.
 
     Attributes
     ----------
@@ -52,13 +51,13 @@ class Clip:
 
 @dataclass(frozen=True)
 class Label:
-    """A row of labels.csv: what a clip is called.
+    """A row of labels.csv: the labels and the fold of a clip.
 
     Attributes
     ----------
     clip_id : str
     labels : tuple of str
-        Classes of the data set; none for a test clip whose truth is not known.
+        Classes of the data set; none for a test clip whose labels are not known.
     split : str
         One of :data:`SPLITS`.
     fold : int or None
@@ -104,17 +103,17 @@ _ADVICE = "Run prepare again"
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether `folder` is one that prepare wrote."""
+    """Return whether prepare wrote `folder`."""
     return (folder / CLIPS).is_file() and (folder / DATASET).is_file()
 
 
 def read_clips(folder: Path) -> tuple[Dataset, list[Clip]]:
-    """Read what to decode.
+    """Read dataset.json and clips.csv.
 
     Raises
     ------
     UsageError
-        If a file is missing or not what prepare writes; it lists everything wrong as file:row.
+        If a file is missing or not as prepare writes it; lists everything wrong as file:row.
     """
     dataset, path = read_dataset(folder), folder / CLIPS
     _needs(path)
@@ -122,7 +121,7 @@ def read_clips(folder: Path) -> tuple[Dataset, list[Clip]]:
 
 
 def read_labels(folder: Path) -> list[Label]:
-    """Read the labels, the splits and the folds; errors as :func:`read_clips`."""
+    """Read labels.csv; errors as :func:`read_clips`."""
     classes = frozenset(read_dataset(folder).classes)
     path = folder / LABELS
     _needs(path)
@@ -168,8 +167,8 @@ def write_labels(folder: Path, labels: Iterable[Label]) -> None:
     """Write labels.csv atomically."""
     write_rows(
         folder / LABELS, LABEL_COLUMNS,
-        ((x.clip_id, ",".join(x.labels), x.split, "" if x.fold is None else x.fold, x.usage)
-         for x in labels),
+        ((label.clip_id, ",".join(label.labels), label.split,
+          "" if label.fold is None else label.fold, label.usage) for label in labels),
     )
 
 
@@ -212,9 +211,9 @@ def _label(row: list[str], classes: frozenset[str]) -> Label:
     if not clip_id:
         raise ValueError("clip_id is empty")
     labels = tuple(cell.split(",")) if cell else ()
-    unknown = [x for x in labels if x not in classes]
+    unknown = [label for label in labels if label not in classes]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no class of {DATASET}")
+        raise ValueError(f"{unknown[0]!r} is not a class of {DATASET}")
     if len(set(labels)) < len(labels):
         raise ValueError(f"labels is {cell!r}: one label twice")
     if split not in SPLITS:

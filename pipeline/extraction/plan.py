@@ -247,7 +247,7 @@ def _clips(n: int) -> str:
     return f"{n} clip" if n == 1 else f"{n} clips"
 
 
-def describe(plan: Plan, *, allow_failures: int) -> str:
+def plan_table(plan: Plan, *, allow_failures: int) -> str:
     """Format a plan as a table of stores and a line about the clips."""
     rows = [("store", "size", "clips", "decode", "reuse", "why")]
     rows += [

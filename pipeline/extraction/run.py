@@ -1,4 +1,4 @@
-"""Carry out a plan: lay out the stores, copy what is unchanged, decode the rest, seal."""
+"""Carry out a plan: lay out the stores, copy unchanged clips, decode the others, seal."""
 
 from __future__ import annotations
 

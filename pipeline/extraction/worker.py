@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.audio import headers
-from pipeline.audio.decode import DecodeError, Header, only_estimated, opened
+from pipeline.audio.decode import DecodeError, only_estimated, opened
+from pipeline.audio.file_header import Header
 from pipeline.extraction.targets import Target
 from pipeline.runtime.problems import BadClip, Problem
 from pipeline.store.schema import ByteOffsets

@@ -154,7 +154,7 @@ class FoldFolder:
 
     def read(self) -> dict[str, Any] | None:
         """Read fold.json; None without a readable one: the fold is retrained then."""
-        record = _read(self._record)
+        record = read_json(self._record)
         return record if record and isinstance(record.get("identity"), dict) else None
 
     def is_finished(self, identity: Mapping[str, Any]) -> bool:
@@ -178,7 +178,7 @@ class FoldFolder:
 
         A run.json that names the fold goes too, so that nothing reads a half-replaced run.
         """
-        if self.fold in (_read(self.run.record_path) or {}).get("folds", ()):
+        if self.fold in (read_json(self.run.record_path) or {}).get("folds", ()):
             self.run.record_path.unlink()
         for path in (self._record, self.checkpoint, self.model, self.oof, self.history,
                      self.test, self._test_record):
@@ -213,7 +213,7 @@ class FoldFolder:
 
     def test_is_current(self, inputs: Mapping[str, Any]) -> bool:
         """Whether the test scores were computed from these inputs."""
-        return self.test.is_file() and _read(self._test_record) == inputs
+        return self.test.is_file() and read_json(self._test_record) == inputs
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ class RunFolder:
     @property
     def is_ensemble(self) -> bool:
         """Whether run.json is that of an ensemble."""
-        return (_read(self.record_path) or {}).get("kind") == "ensemble"
+        return (read_json(self.record_path) or {}).get("kind") == "ensemble"
 
     def fold(self, fold: int) -> FoldFolder:
         """The files of one fold."""
@@ -375,7 +375,8 @@ def write_json(path: Path, content: Any) -> None:
         )
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None if there is none, or the file is damaged."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

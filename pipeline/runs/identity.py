@@ -20,7 +20,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.dataset.tables import Label
-from pipeline.runs.folder import RunFolder, RunRecord
+from pipeline.runs.folder import FoldFolder, RunFolder, RunRecord
 from pipeline.runs.recipe import Recipe
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.store.reader import Store
@@ -30,6 +30,10 @@ from pipeline.store.schema import FeatureSpec
 # while the recipe and the network stay the same: another order of clips, other crops or seeds,
 # another way to validate or to choose the best epoch. Existing runs are retrained then.
 TRAINING_VERSION = 1
+
+# Grows with every edit of pipeline/training or pipeline/batching that changes the test scores of a
+# model. Existing test scores are computed again then.
+SCORING_VERSION = 1
 
 # Keys of an identity that run.json repeats.
 _RECORDED = ("feature", "classes", "clips", "network", "training_version")
@@ -56,13 +60,13 @@ def make_identity(
             [label.clip_id, label.labels, label.split, label.fold, crc32]
         ).encode())
     return {
-        **asdict(recipe), "feature": describe(store.spec), "classes": list(classes),
+        **asdict(recipe), "feature": feature_facts(store.spec), "classes": list(classes),
         "clips": digest.hexdigest(), "training_version": TRAINING_VERSION,
     }
 
 
-def describe(spec: FeatureSpec) -> dict[str, Any]:
-    """A feature's specification for JSON; its fingerprint follows from the first four."""
+def feature_facts(spec: FeatureSpec) -> dict[str, Any]:
+    """Return a feature's specification for JSON; its fingerprint follows from the first four."""
     return {
         "name": spec.feature, "version": spec.version, "dtype": spec.dtype, "config": spec.config,
         "width": spec.width, "units": spec.units,
@@ -208,10 +212,26 @@ def check_store(folder: RunFolder, spec: FeatureSpec, store: Store) -> None:
     """
     if store.spec.fingerprint == spec.fingerprint:
         return
-    lines = differences(describe(spec), describe(store.spec))
+    lines = differences(feature_facts(spec), feature_facts(store.spec))
     raise StoreError(
         f"{store.path} holds another feature than {folder.path} was trained on "
         f"({spec.fingerprint[:16]}, now {store.spec.fingerprint[:16]}):\n  "
         + "\n  ".join(lines)
         + "\nExtract with the run's settings, or train again from this store"
     )
+
+
+def make_test_inputs(
+    fold: FoldFolder, trained: RunRecord, store: Store, clip_ids: Sequence[str]
+) -> dict[str, Any]:
+    """Collect everything that decides a fold's test scores, for JSON."""
+    crc32 = [int(store.crc32[store.index_of(clip_id)]) for clip_id in clip_ids]
+    clips = json.dumps([list(clip_ids), crc32])
+    model = fold.model.read_bytes() if fold.model.is_file() else b""
+    recipe = trained.recipe
+    return {
+        "model": hashlib.sha256(model).hexdigest(), "fingerprint": store.spec.fingerprint,
+        "clips": hashlib.sha256(clips.encode()).hexdigest(), "classes": list(trained.classes),
+        "seconds": recipe.seconds, "pad": recipe.pad, "batch_size": recipe.batch_size,
+        "scoring_version": SCORING_VERSION,
+    }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.dataset.tables import Label
-from pipeline.runs.folder import RunFolder, write_json
+from pipeline.runs.folder import RunFolder, read_json, write_json
 from pipeline.runs.scores import load
 from pipeline.runtime.errors import UsageError, listed
 
@@ -27,7 +27,9 @@ def _digest(folder: RunFolder) -> str:
 
 def write_digest(folder: RunFolder) -> None:
     """Write the digest of a run's scores beside the runs; see :attr:`RunFolder.digest`."""
-    write_json(folder.digest, {"scores": _digest(folder)})
+    content = {"scores": _digest(folder)}
+    if read_json(folder.digest) != content:
+        write_json(folder.digest, content)
 
 
 def stale(runs: Path, name: str) -> list[str]:

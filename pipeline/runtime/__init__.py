@@ -1,4 +1,4 @@
-"""What every stage stands on: errors, problems, files, parallel jobs, progress.
+"""Modules that every stage uses: errors, problems, files, parallel jobs, progress.
 
 May import: nothing of this project.
 """

@@ -1,4 +1,4 @@
-"""What flags offer where the module that owns the concept is too slow to import for ``--help``."""
+"""Choices of flags whose own modules are too slow to import for ``--help``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that says so.
+"""Exceptions of the stages, and their exit codes.
 
 ====  ==========================================================================
 code  meaning
@@ -19,12 +19,12 @@ import difflib
 import signal
 from collections.abc import Iterable, Sequence
 
-# How many names a message spells out before it only counts.
+# Names that a message lists before it only counts the rest.
 SHOWN = 10
 
 
 class PipelineError(Exception):
-    """A stage cannot go on; its message is the closing line that the user reads."""
+    """A stage cannot continue; the message is its closing line on stderr."""
 
     exit_code = 1
 
@@ -57,13 +57,13 @@ class Stopped(BaseException):
 
 
 def listed(names: Sequence[str]) -> str:
-    """'a, b, c', past `SHOWN` names with the number of the rest."""
+    """Join names as 'a, b, c'; only the first `SHOWN`, with the number of the others."""
     rest = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """'did you mean X?' if a known name is near, else the list of them."""
+    """Return 'did you mean X?' if a known name is similar, else the known names."""
     names = list(known)
     near = difflib.get_close_matches(name, names, 1)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"

@@ -1,4 +1,4 @@
-"""The one parallel layer: joblib, with its backend as a flag."""
+"""Run tasks in parallel workers with joblib. No other module starts any."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BACKENDS = get_args(Backend)
 
 _WATCH_SECONDS = 0.5
 
-# A filter of warnings, by how they begin.
+# A warnings filter, matching the beginning of the message.
 _QUIET = "ignore:resource_tracker"
 
 
@@ -44,7 +44,7 @@ def imap(
     tasks : iterable
         Consumed as workers become free: it may be long and lazy.
     jobs : int
-        Workers; -1 is one a core. With Dask and Ray the cluster decides.
+        Number of workers; -1: one per CPU core. With Dask and Ray the cluster decides.
     backend : str
         One of :data:`BACKENDS`. Dask connects to the scheduler that Dask's own configuration
         names (``DASK_SCHEDULER_ADDRESS``), Ray to ``RAY_ADDRESS``; each starts a local cluster
@@ -72,11 +72,11 @@ def imap(
         except TerminatedWorkerError:
             raise PipelineError(
                 "a worker was killed, most likely because memory ran out. "
-                "Run the same command again, with fewer --jobs: it goes on where this run stopped"
+                "Run the same command again with fewer --jobs; it resumes where this run stopped"
             ) from None
         finally:
             if isinstance(results, Generator):
-                # Kills the workers of a run that is stopped, and says so in a warning.
+                # Kills the workers of a run that is stopped, with a warning.
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     results.close()
@@ -84,10 +84,11 @@ def imap(
 
 @contextmanager
 def _starting_workers() -> Iterator[None]:
-    """While processes are started: what they inherit, so that a stopped run ends in one line.
+    """Let processes that are started in the block ignore Ctrl-C and hide some warnings.
 
-    Ctrl-C reaches the whole group of processes, and workers leave it to their parent. The resource
-    trackers of loky and of multiprocessing tidy up after a run that was killed, and say nothing.
+    So a stopped run ends in one line. Ctrl-C reaches the whole group of processes, and the parent
+    ends the workers. The resource trackers of loky and of multiprocessing clean up after a killed
+    run without a message.
     """
     warnings_before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (warnings_before, _QUIET)))
@@ -105,9 +106,9 @@ def _starting_workers() -> Iterator[None]:
 
 
 def _end_with(parent: int) -> None:
-    """End this process with its parent: idle workers would wait for five minutes.
+    """End this process when its parent ends: idle workers would wait for five minutes.
 
-    They would hold the terminal's pipes, and after a kill they would still write into the stores.
+    Until then they would hold the terminal's pipes, and write into the stores of a killed run.
     """
     def watch() -> None:
         while os.getppid() == parent:
@@ -118,10 +119,10 @@ def _end_with(parent: int) -> None:
 
 
 def start_ahead(*, jobs: int, backend: str) -> None:
-    """Start what loky needs before its workers, so that it comes up while the caller goes on.
+    """Start loky's resource tracker in the background, before its workers.
 
-    That is a process of its own, the resource tracker. It imports nearly as much as a worker, and
-    would take the cores from the workers just when they start.
+    It imports nearly as much as a worker, and would compete with the workers for the cores if it
+    started with them.
     """
     if backend == "loky" and worker_count(jobs) > 1:
         with _starting_workers():
@@ -129,17 +130,17 @@ def start_ahead(*, jobs: int, backend: str) -> None:
 
 
 def end_workers(*, jobs: int, backend: str) -> None:
-    """Have the idle workers of :func:`imap` ended while the caller goes on.
+    """End the idle workers of :func:`imap` without waiting for them.
 
-    They have nothing to tidy up. At exit this process would wait until each has taken its
-    interpreter down.
+    They have nothing to clean up; otherwise this process would wait at exit until each interpreter
+    has shut down.
     """
     if backend == "loky" and worker_count(jobs) > 1:
         get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
 
 
 def worker_count(jobs: int) -> int:
-    """How many workers `jobs` means on this machine."""
+    """Return the number of workers that `jobs` means on this machine."""
     return joblib.effective_n_jobs(jobs)
 
 
@@ -154,7 +155,7 @@ def _configured(backend: str, jobs: int) -> AbstractContextManager[Any]:
         return joblib.parallel_config(backend="ray", n_jobs=jobs)
     if backend == "threading":
         return joblib.parallel_config(backend="threading", n_jobs=jobs)
-    # BLAS in one thread: the workers are the parallelism.
+    # One BLAS thread per worker: there is a worker per core already.
     return joblib.parallel_config(
         backend="loky", n_jobs=jobs, inner_max_num_threads=1,
         initializer=_end_with, initargs=(os.getpid(),),

@@ -17,27 +17,27 @@ from pipeline.runtime.rows import read_table, write_rows
 
 REASONS = {
     "missing": "a table names a file that is not there",
-    "outside": "a name that leaves the data folder, or is absolute",
+    "outside": "a name that is absolute or leaves the data folder",
     "not-a-file": "a folder, a pipe or a device",
-    "unreadable": "the operating system does not let us read it",
+    "unreadable": "the operating system refuses to read the file",
     "empty": "a file of 0 bytes",
-    "not-audio": "no format that libsndfile reads",
-    "wrong-format": "audio of another format than the name says",
-    "truncated": "the file ends before its header says",
-    "no-samples": "a valid header, and no audio after it",
-    "no-length": "a header that does not say how many samples there are",
+    "not-audio": "not a format that libsndfile reads",
+    "wrong-format": "audio of another format than the suffix says",
+    "truncated": "the file is shorter than its header says",
+    "no-samples": "a valid header without audio",
+    "no-length": "a header without the number of samples",
     "bad-rate": "a sampling rate outside 1 kHz to 768 kHz",
-    "bad-channels": "more channels than 64",
+    "bad-channels": "more than 64 channels",
     "non-finite": "NaN or infinity among the samples",
     "too-loud": "samples more than 60 dB over full scale",
-    "decode-error": "libsndfile fails in the middle",
-    "changed": "not the file that prepare saw",
-    "duplicate": "one name twice",
-    "unknown-label": "a label that is no class of the task",
+    "decode-error": "libsndfile fails while decoding",
+    "changed": "the file has changed since prepare",
+    "duplicate": "a name that appears twice",
+    "unknown-label": "a label that is not a class of the data set",
     "no-label": "a training clip without a label",
     "bad-row": "a row that does not fit its table",
     "bad-fold": "a fold that is not a whole number from 0",
-    "known-bad": "left out because the data set's organisers named it",
+    "known-bad": "listed as bad by the data set's organisers",
 }
 
 
@@ -52,7 +52,7 @@ class Problem:
     reason : str
         A key of :data:`REASONS`.
     found : str
-        What was found, and what is needed where that is not plain.
+        What was found, and what is needed unless that is obvious.
     advice : str
         What to do about it.
     """
@@ -102,7 +102,7 @@ def read_csv(path: Path) -> list[Problem]:
     Raises
     ------
     UsageError
-        If the file is damaged: taken for an empty one, failures that were accepted would vanish.
+        If the file is damaged: read as an empty one, it would lose the accepted failures.
     """
     if not os.path.lexists(path):
         return []

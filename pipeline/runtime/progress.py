@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line every few seconds elsewhere. All on stderr."""
+"""Show a run's progress on stderr: a bar on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _EVERY_SECONDS = 5.0
 
 
 class ClipProgress:
-    """Clips, hours of audio, times real time, what is left, bad clips.
+    """Progress of an extraction: clips, hours of audio, speed, time left, bad clips.
 
     Parameters
     ----------
     clips : int
-        Clips to do.
+        Number of clips to extract.
     seconds : float
-        Their audio; it, not the clips, is what takes time.
+        Duration of their audio, by which the time left is estimated.
     """
 
     def __init__(self, clips: int, seconds: float) -> None:
@@ -42,7 +42,7 @@ class ClipProgress:
         self._bar.close()
 
     def update(self, clips: int, seconds: float, bad: int) -> None:
-        """Some more clips, of so much audio, so many of them bad."""
+        """Add clips that are done, the seconds of audio in them, and how many of them are bad."""
         self._done += clips
         self._bad += bad
         self._audio += seconds
@@ -64,14 +64,14 @@ class ClipProgress:
 
 
 def hours(seconds: float) -> str:
-    """A duration of audio for people: ``10.5 h``, ``3.2 min``, ``41 s``."""
+    """Format a duration: ``10.5 h``, ``3.2 min``, ``41 s``."""
     if seconds >= 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def size(n_bytes: float) -> str:
-    """A number of bytes for people: ``1.23 GB`` (powers of 1,000)."""
+    """Format a number of bytes: ``1.23 GB`` (powers of 1,000)."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n_bytes >= factor:
             return f"{n_bytes / factor:.3g} {unit}"

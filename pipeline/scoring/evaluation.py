@@ -3,7 +3,7 @@
 A run is measured on up to four sets of clips:
 
 =========  =====================================================================================
-oof        the validation clips, each scored by the model that did not train on it
+oof        the validation clips, each scored by a model that was not trained on it
 test       the test clips whose labels are known
 public     those of them that made up the competition's public leaderboard
 private    those of its private one, which decided it
@@ -66,7 +66,7 @@ def truth_of(labels: Mapping[str, Label], scores: Scores) -> Bools:
     Raises
     ------
     UsageError
-        If a clip has no labels, or a label is no class of the scores.
+        If a clip has no labels, or a label is not a class of the scores.
     """
     unknown = [c for c in scores.clip_ids if c not in labels or not labels[c].labels]
     if unknown:
@@ -99,13 +99,15 @@ def subsets(
     """
     found, notes = {"oof": oof}, []
     folds = {labels[c].fold for c in oof.clip_ids if c in labels}
-    expected = {"oof": [x.clip_id for x in labels.values()
-                        if x.split != "test" and x.fold is not None and x.fold in folds]}
+    expected = {"oof": [
+        label.clip_id for label in labels.values()
+        if label.split != "test" and label.fold is not None and label.fold in folds
+    ]}
     if test is not None:
-        known = [x for x in labels.values() if x.split == "test" and x.labels]
+        known = [label for label in labels.values() if label.split == "test" and label.labels]
         scored = set(test.clip_ids)
         for name, usage in (("test", None), ("public", "Public"), ("private", "Private")):
-            ids = [x.clip_id for x in known if usage in (None, x.usage)]
+            ids = [label.clip_id for label in known if usage in (None, label.usage)]
             if present := [c for c in ids if c in scored]:
                 found[name] = select(test, present, test.classes)
             expected[name] = ids
@@ -120,15 +122,15 @@ def subsets(
 def measure(
     what: str, scores: Scores, truth: Bools, *, single: bool, seed: int, resamples: int
 ) -> Result:
-    """Compute every measure of one set of clips; errors call the set `what`.
+    """Compute every measure on one set of clips; error messages call the set `what`.
 
-    The bootstrap starts from `seed` for each set, so a figure does not depend on what else is
-    measured.
+    The bootstrap starts from `seed` for each set, so that its interval does not depend on what else
+    is measured.
 
     Raises
     ------
     UsageError
-        If the labels do not allow it: a clip with several labels where `single`, no label at all.
+        If a clip has several labels and `single` is set, or no clip has a label.
     """
     rng = np.random.default_rng(seed)
     try:

@@ -92,7 +92,7 @@ def draw_curves(path: Path, title: str, histories: pd.DataFrame) -> None:
                 for k, (_, fold) in enumerate(histories.groupby("fold")):
                     kind = "validation" if column.startswith("val_") else "training"
                     axes.plot(fold["epoch"], fold[column], color=colour, lw=1.2, alpha=0.75,
-                              label=f"{kind}, a line a fold" if k == 0 else None)
+                              label=f"{kind}, one line per fold" if k == 0 else None)
             axes.set_xlabel("epoch")
             axes.set_title(name, fontsize=10, loc="left")
             axes.legend(fontsize=8, frameon=False)
@@ -111,7 +111,7 @@ def draw_confusions(path: Path, title: str, pairs: Sequence[tuple[str, str, int]
         axes.set_yticks(rows, [f"{a} → {p}" for a, p, _ in pairs], fontsize=8)
         axes.invert_yaxis()
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("clips of the first class, taken for the second")
+        axes.set_xlabel("clips of the first class, predicted as the second")
         axes.set_title(title, fontsize=10, loc="left")
         _bare(axes)
         save(figure, path)

@@ -2,7 +2,7 @@
 
 =============  ====================================================================================
 geometric      ``exp(sum(w * log(p)))``, the logarithmic opinion pool: one low score lowers the
-               mean most. What most solutions of the 2018 and 2019 competitions used.
+               mean most. Most solutions of the 2018 and 2019 competitions used it.
 arithmetic     ``sum(w * p)``, the linear opinion pool: one confident model is enough.
 rank           ``sum(w * r)``, with r the rank of the class in its clip, 0 (lowest) to 1 (highest),
                tied classes sharing their mean rank. Independent of a model's calibration. It
@@ -29,7 +29,7 @@ Array = NDArray[np.floating]
 Floats = NDArray[np.float64]
 
 # A score of 0 is a sigmoid or softmax that underflowed float32, so it stands for a number below
-# this. Taken literally it would veto a class over all other models' heads.
+# this. Without a floor, one such score would rule out a class whatever the other models say.
 FLOOR = float(np.finfo(np.float32).smallest_subnormal)
 
 

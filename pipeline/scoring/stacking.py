@@ -2,22 +2,22 @@
 
 The ensemble of the winning solution of *Planet: Understanding the Amazon from Space* (bestfitting,
 Kaggle, 2017). Level 1, for each run: a ridge regression from the run's scores of all classes to
-each class, which learns what labels occur together (rain and thunder). Level 2, for each class: a
-ridge regression over the runs' level-1 scores, which learns which run to trust with the class.
+each class, which learns which labels occur together (rain and thunder). Level 2, for each class: a
+ridge regression over the runs' level-1 scores, which learns which runs predict the class best.
 
-Both are fitted on out-of-fold scores, the only ones that look like those of new clips. Level 2
-sees level-1 scores of clips that level 1 was not fitted on. Each alpha is chosen by leaving out
-one fold at a time, by squared error, for each target by itself.
+Both are fitted on out-of-fold scores, because only these resemble the scores of new clips. Level 2
+is fitted on level-1 scores of clips that level 1 was not fitted on. Each alpha is chosen by leaving
+out one fold at a time, by squared error, separately for each target.
 
 The gain is reported from an outer loop: for each fold, everything (both levels and every alpha) is
-fitted on the other folds and predicts that one. One thing is not nested, here as in any stacking:
-the networks behind the other folds' scores were trained on the fold's clips.
+fitted on the other folds and predicts that one. As in any stacking, one thing is not nested: the
+networks that scored the other folds were trained on this fold's clips.
 
-The predictions estimate probabilities but may leave 0..1: use only their order. Clipping them would
-tie classes, which lwlrap punishes.
+The predictions estimate probabilities but may be below 0 or above 1: use only their order. Clipping
+them would create ties, which lower lwlrap.
 
-The regressions are not scikit-learn's ``RidgeCV`` with these folds: one eigendecomposition serves
-all alphas and all classes, which measured 7 times faster, with the same coefficients.
+This is not scikit-learn's ``RidgeCV``, because one eigendecomposition for all alphas and all
+classes was measured to be 7 times faster, with the same coefficients.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ Array = NDArray[np.floating] | NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Folds = NDArray[np.integer]
 
-# A class of 60 clips, scored 0.6 on average, has a sum of squares of 20: from next to no shrinkage
-# to next to nothing left.
+# From hardly any shrinkage to almost full shrinkage: a class of 60 clips with scores of 0.6 on
+# average has a sum of squares of 20.
 ALPHAS = tuple(float(a) for a in np.logspace(-2, 4, 13))
 
 # One fold to predict, and two of which one at a time is left out to choose alpha.
@@ -64,25 +64,25 @@ class Ridge:
     alphas: Floats
 
     def predict(self, features: Array) -> Floats:
-        """(n_clips, n_features) -> (n_clips, n_targets)."""
+        """Predict the targets: (n_clips, n_features) -> (n_clips, n_targets)."""
         return features @ self.coefficients + self.intercept
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Level 1, a :class:`Ridge` a run, and level 2, a :class:`Ridge` a class."""
+    """Level 1, one :class:`Ridge` per run, and level 2, one :class:`Ridge` per class."""
 
     level1: tuple[Ridge, ...]
     level2: tuple[Ridge, ...]
 
     def predict(self, members: Sequence[Array]) -> Floats:
-        """One (n_clips, n_classes) a run, in the order of the fit -> (n_clips, n_classes)."""
+        """Combine the scores of the runs, given in the order of the fit."""
         adjusted = [ridge.predict(m) for ridge, m in zip(self.level1, members, strict=True)]
         return _level2(self.level2, np.stack(adjusted, axis=-1))
 
 
 def _level2(ridges: Sequence[Ridge], adjusted: Floats) -> Floats:
-    """(n_clips, n_classes, n_runs) -> (n_clips, n_classes)."""
+    """Apply level 2: (n_clips, n_classes, n_runs) -> (n_clips, n_classes)."""
     columns = [ridge.predict(adjusted[:, k])[:, 0] for k, ridge in enumerate(ridges)]
     return np.stack(columns, axis=1)
 
@@ -90,7 +90,7 @@ def _level2(ridges: Sequence[Ridge], adjusted: Floats) -> Floats:
 def fit_ridge(
     features: Array, targets: Array, folds: Folds, alphas: Sequence[float] = ALPHAS
 ) -> tuple[Ridge, Floats]:
-    """Ridge regressions whose alphas are chosen by leaving out one fold at a time.
+    """Fit ridge regressions, choosing alphas by leaving out one fold at a time.
 
     Parameters
     ----------
@@ -113,19 +113,19 @@ def fit_ridge(
         for i, ridge in enumerate(_path(features[~out], targets[~out], alphas)):
             held_out[i, out] = ridge.predict(features[out])
     errors = np.square(held_out - targets).sum(axis=1)  # (n_alphas, n_targets)
-    # Of equal errors (a class that nobody has) the strongest penalty.
+    # Of equal errors (for a class without clips), take the strongest penalty.
     best = len(alphas) - 1 - errors[::-1].argmin(axis=0)
-    is_supported, each = _path(features, targets, alphas), np.arange(targets.shape[1])
+    fitted, each = _path(features, targets, alphas), np.arange(targets.shape[1])
     ridge = Ridge(
-        np.stack([is_supported[i].coefficients[:, k] for k, i in enumerate(best)], axis=1),
-        np.array([is_supported[i].intercept[k] for k, i in enumerate(best)]),
+        np.stack([fitted[i].coefficients[:, k] for k, i in enumerate(best)], axis=1),
+        np.array([fitted[i].intercept[k] for k, i in enumerate(best)]),
         np.asarray(alphas, np.float64)[best],
     )
     return ridge, held_out[best, :, each].T
 
 
 def _path(features: Array, targets: Array, alphas: Sequence[float]) -> list[Ridge]:
-    """The ridge regression at every alpha, from one eigendecomposition of the Gram matrix."""
+    """Fit a ridge regression for every alpha, from one eigendecomposition of the Gram matrix."""
     features, targets = np.asarray(features, np.float64), np.asarray(targets, np.float64)
     mean_x, mean_y = features.mean(axis=0), targets.mean(axis=0)
     centred = features - mean_x
@@ -196,7 +196,7 @@ def folds_of(labels: Mapping[str, Label], clip_ids: Sequence[str]) -> NDArray[np
     folds = [labels[clip].fold for clip in clip_ids]
     if without := [c for c, fold in zip(clip_ids, folds, strict=True) if fold is None]:
         raise UsageError(f"labels.csv has no fold for clips with out-of-fold scores: "
-                         f"{listed(without)}. Has prepare been run again? Train the runs again")
+                         f"{listed(without)}. If prepare was run again, train the runs again")
     return np.array(folds, dtype=np.intp)
 
 
@@ -213,8 +213,8 @@ def stack_runs(
     oofs : sequence of Scores
         Each run's out-of-fold scores, aligned.
     tests : sequence of (str, sequence of Scores)
-        Each run's name and its test scores, one a fold; all without any where nothing is to be
-        predicted.
+        Each run's name and its test scores, one per fold; empty for all runs if there are no test
+        clips.
     truth, folds
         As :func:`fit`, of the clips of `oofs`.
 

@@ -145,7 +145,7 @@ def rows_of_scores(sample: Sample, scores: Scores) -> list[list[str]]:
     sample.check_classes(scores.classes)
     known = select(scores, sample.clip_ids, [c for c in sample.columns if c in scores.classes])
     cells = dict(zip(known.classes, known.values.T.astype(str).tolist(), strict=True))
-    lowest = ["0" if x == 0 else str(x) for x in known.values.min(axis=1, initial=0)]
+    lowest = ["0" if score == 0 else str(score) for score in known.values.min(axis=1, initial=0)]
     columns = [list(sample.clip_ids), *(cells.get(c, lowest) for c in sample.columns)]
     return [[ID, *sample.columns], *map(list, zip(*columns, strict=True))]
 
@@ -246,7 +246,7 @@ def _label_faults(where: str, cell: str, classes: Sequence[str], top: int) -> li
     labels, errors = cell.split(), []
     if not 1 <= len(labels) <= top:
         errors.append(f"{where}: {len(labels)} labels; needs 1 to {top}, separated by spaces")
-    if unknown := [x for x in labels if x not in classes]:
+    if unknown := [label for label in labels if label not in classes]:
         errors.append(f"{where}: no class of the data set: {listed(unknown)}")
     if twice := _twice(labels):
         errors.append(f"{where}: labels twice: {listed(twice)}")

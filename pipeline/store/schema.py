@@ -194,7 +194,7 @@ class ByteOffsets:
 
 
 @dataclass(frozen=True)
-class Row:
+class ClipRow:
     """A clip's row of every table."""
 
     crc32: int

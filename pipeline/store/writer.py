@@ -10,7 +10,7 @@ import numpy as np
 
 from features.signal.moments import Moments
 from pipeline.runtime.files import naming
-from pipeline.store.schema import ByteOffsets, Contents, FeatureSpec, Row, as_bytes
+from pipeline.store.schema import ByteOffsets, ClipRow, Contents, FeatureSpec, as_bytes
 
 # HDF5 writes less than this besides the clips' ids, starts and lengths.
 _HEADERS = 32_768
@@ -86,7 +86,7 @@ class ClipWriter:
         """
         if self._next != self._end:
             raise ValueError(f"clip {self._index} has fewer frames than were laid out")
-        packed = Row(self._crc, digest, sound, moments).packed()
+        packed = ClipRow(self._crc, digest, sound, moments).packed()
         for name, data in packed.items():
             offset = self._offsets.tables[name] + self._index * len(data)
             pwrite_all(self._file, data, offset, self._offsets.path)

@@ -1,4 +1,4 @@
-"""The demo's sounds.
+"""Synthesize the sounds of the demo data set.
 
 May import: nothing of this project.
 """

@@ -1,7 +1,7 @@
 """Draw the demo data set: the clips of each split, their labels and their sounds.
 
-Every random choice follows from the seed, and each clip has a generator of its own, so that no clip
-depends on another, and no test clip on a training clip.
+Every random choice follows from the seed. Each clip has its own random generator, so that no clip
+depends on another one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class DemoClip:
     name : str
         Its file name.
     labels : tuple of str
-        As the table has them; of a noisy clip they may be wrong.
+        As in the table; those of a noisy clip may be wrong.
     usage : str
         The leaderboard of a test clip, ``Public`` or ``Private``; empty for the others.
     y : np.ndarray [shape=(n,), dtype=float32]

@@ -1,6 +1,6 @@
-"""Sounds of the demo data that are impacts and noise: drums, knocks, drops, clockwork.
+"""Synthesize impacts and noises for the demo data: drums, knocks, drops, clockwork.
 
-Sounds as :mod:`pipeline.synthesis.tonal` describes them.
+A sound is a function as in :mod:`pipeline.synthesis.tonal`.
 
 References
 ----------
@@ -28,7 +28,7 @@ TR808_HZ = (205.3, 304.4, 369.6, 522.7, 540.0, 800.0)  # the six square waves [2
 def burst(
     rng: np.random.Generator, t60: float, low_hz: float, high_hz: float
 ) -> NDArray[np.float64]:
-    """White noise in a band that decays by 60 dB in `t60` seconds, peak 1.0."""
+    """Make band-limited white noise that decays by 60 dB in `t60` seconds, peak 1.0."""
     n = n_samples(t60)
     sos = signal.butter(2, [low_hz, high_hz], "bandpass", fs=SR, output="sos")
     noise = signal.sosfilt(sos, rng.standard_normal(n + 256))[256:]  # past the filter's onset
@@ -37,7 +37,7 @@ def burst(
 
 
 def bass_drum(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """A sine that falls onto 40 to 75 Hz, a membrane's modes [1]_ and the beater's click."""
+    """Make a bass drum: a sine that falls to 40-75 Hz, a membrane's modes [1]_ and a click."""
     t60, end = log_uniform(rng, 0.15, 1.0), rng.uniform(40, 75)
     t = np.arange(n_samples(t60)) / SR
     fall, glide = rng.uniform(0.5, 4), log_uniform(rng, 0.01, 0.05)
@@ -49,11 +49,11 @@ def bass_drum(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
     drum = place([(0, kick), (0, skin), (0, click)], t60)
     period = log_uniform(rng, 0.25, 1.5)
     return normalized(place(
-        ((at, rng.uniform(0.5, 1) * drum) for at in rhythm(rng, seconds, period)), seconds))
+        ((onset, rng.uniform(0.5, 1) * drum) for onset in rhythm(rng, seconds, period)), seconds))
 
 
 def hi_hat(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """Noise and six inharmonic square waves [2]_ over 5 to 9 kHz, closed and now and then open."""
+    """Make a hi-hat: noise and six inharmonic square waves [2]_, high-passed at 5 to 9 kHz."""
     closed, opened = log_uniform(rng, 0.04, 0.25), log_uniform(rng, 0.4, 1.5)
     edge, metal = rng.uniform(5000, 9000), rng.uniform(0.1, 1.5)
     t = np.arange(n_samples(opened)) / SR
@@ -65,28 +65,28 @@ def hi_hat(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
     often = rng.choice([0.0, 0.2, 1.0], p=[0.4, 0.4, 0.2])
     period = log_uniform(rng, 0.12, 0.8)
     return normalized(place(
-        ((at, rng.uniform(0.3, 1) * hats[int(rng.random() < often)])
-         for at in rhythm(rng, seconds, period)), seconds))
+        ((onset, rng.uniform(0.3, 1) * hats[int(rng.random() < often)])
+         for onset in rhythm(rng, seconds, period)), seconds))
 
 
 def knock(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """Knuckles on a door: two to five blows a time on a panel of four short wooden modes."""
+    """Make knocks on a door: groups of two to five blows on a panel of four short modes."""
     panel = [log_uniform(rng, 90, 1200) for _ in range(4)]
     t60 = log_uniform(rng, 0.06, 0.3)
     wood = modes(
         panel, rng.uniform(0.3, 1, 4).tolist(), [t60 * (90 / f) ** 0.3 for f in panel], t60)
     blow = place([(0, wood), (0, rng.uniform(0.1, 0.6) * burst(rng, 0.015, 500, 6000))], t60)
-    events, at, gap = [], rng.uniform(0, 0.3 * seconds), log_uniform(rng, 0.1, 0.35)
-    while at < seconds:
+    events, onset, gap = [], rng.uniform(0, 0.3 * seconds), log_uniform(rng, 0.1, 0.35)
+    while onset < seconds:
         for _ in range(rng.integers(2, 6)):
-            events.append((at, rng.uniform(0.5, 1) * blow))
-            at += gap * rng.uniform(0.9, 1.1)
-        at += rng.uniform(0.4, 2.0)
+            events.append((onset, rng.uniform(0.5, 1) * blow))
+            onset += gap * rng.uniform(0.9, 1.1)
+        onset += rng.uniform(0.4, 2.0)
     return normalized(place(events, seconds))
 
 
 def _drop(rng: np.random.Generator, wet: float) -> NDArray[np.float64]:
-    """One drop: the click of its impact, and with probability `wet` the bubble it makes."""
+    """Make one drop: the click of its impact, and with probability `wet` a bubble."""
     impact = burst(rng, log_uniform(rng, 0.004, 0.02), 1500, 14000)
     if rng.random() >= wet:
         return impact
@@ -99,7 +99,7 @@ def _drop(rng: np.random.Generator, wet: float) -> NDArray[np.float64]:
 
 
 def raindrop(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """Drops at random times (a Poisson process), 4 to 150 a second, on a hard or a wet ground."""
+    """Make rain: a Poisson process of 4 to 150 drops per second on hard or wet ground."""
     wet = rng.uniform(0, 1)
     drops = [_drop(rng, wet) for _ in range(24)]
     count = 1 + rng.poisson(log_uniform(rng, 4, 150) * seconds)
@@ -108,14 +108,16 @@ def raindrop(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
     loud = rng.pareto(2.5, count).clip(max=4) + 0.1  # a few near, most far away
     drizzle = signal.lfilter([1, -1], [1, -rng.uniform(0, 0.9)],
                              rng.standard_normal(n_samples(seconds)))
-    y = place(((at, gain * drops[rng.integers(24)])
-               for at, gain in zip(onsets, loud, strict=True)), seconds)
+    y = place(((onset, gain * drops[rng.integers(24)])
+               for onset, gain in zip(onsets, loud, strict=True)), seconds)
     return normalized(y + log_uniform(rng, 0.002, 0.05) * drizzle)
 
 
 def tick_tock(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """A clock from wrist watch to pendulum; each beat is the three blows of a lever escapement,
-    the two pallets of which ring differently."""
+    """Make a ticking clock, from wrist watch to pendulum.
+
+    Each beat is the three blows of a lever escapement, whose two pallets ring differently.
+    """
     period = float(rng.choice([0.2, 0.25, 0.5, 1.0])) * rng.uniform(0.95, 1.05)
     size = log_uniform(rng, 0.5, 1.5) * period ** 0.5
     beats = []

@@ -1,8 +1,8 @@
-"""Procedural clips for the demo data: one or two sounds in a room, over noise, at some distance.
+"""Synthesize clips for the demo data: one or two sounds in a room, with background noise.
 
-Twelve of the 80 classes of FSDKaggle2019, those that a few lines can make recognisable and
-different each time. Pure NumPy and SciPy; the same generator state gives the same samples on one
-version of NumPy (elsewhere, a few samples may differ in the last of their 16 bits).
+The sounds are twelve of the 80 classes of FSDKaggle2019, which a few lines of NumPy and SciPy can
+make recognisable and varied. The same generator state gives the same samples with one version of
+NumPy; with others, a few samples may differ in the last of their 16 bits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy import signal
 from pipeline.synthesis import impacts, tonal
 from pipeline.synthesis.tonal import SR, log_uniform, n_samples, normalized
 
-# Raise it with every change that changes a sample: a demo of another recipe is another data set.
+# Raise this with every edit that changes a sample: it tells old demo folders from new ones.
 RECIPE = 1
 
 Sound = Callable[[np.random.Generator, float], NDArray[np.float32]]
@@ -38,16 +38,16 @@ SOUNDS: dict[str, Sound] = {
 
 
 def amplitude(db: float) -> float:
-    """The factor of a level (in dB)."""
+    """Convert a level (in dB) to a factor."""
     return float(10 ** (db / 20))
 
 
 def room(
     rng: np.random.Generator, y: NDArray[np.float32], *, t60: float, wet_db: float
 ) -> NDArray[np.float32]:
-    """`y` and behind it a room: white noise that decays exponentially as impulse response.
+    """Add reverberation to `y`: convolve it with exponentially decaying white noise.
 
-    The response has unit energy, so `wet_db` is the level of the reverberation of a noise.
+    The impulse response has unit energy, so `wet_db` is the level of the reverberation of noise.
 
     References
     ----------
@@ -62,7 +62,7 @@ def room(
 
 
 def noise_floor(rng: np.random.Generator, n: int) -> NDArray[np.float32]:
-    """`n` samples of noise from white to a rumble, rms 1.0."""
+    """Make `n` samples of noise, from white to a rumble, with an RMS of 1.0."""
     pole = 1 - log_uniform(rng, 0.003, 1.0)
     y = signal.lfilter([1.0], [1.0, -pole], rng.standard_normal(n))
     return (y / np.sqrt(np.mean(y**2))).astype(np.float32)
@@ -71,15 +71,15 @@ def noise_floor(rng: np.random.Generator, n: int) -> NDArray[np.float32]:
 def scene(
     rng: np.random.Generator, names: Sequence[str], seconds: float, *, behind: str | None = None
 ) -> NDArray[np.float32]:
-    """One clip.
+    """Make one clip.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        All that varies is drawn from it: the sounds, the room, the noise, the level.
+        Draws everything that varies: the sounds, the room, the noise, the level.
     names : sequence of str
-        Keys of :data:`SOUNDS`. The first sounds throughout; others are up to 6 dB louder or
-        softer, last half the clip or more and come in at any time.
+        Keys of :data:`SOUNDS`. The first lasts for the whole clip; others are up to 6 dB louder
+        or softer, last for at least half of the clip and start at a random time.
     seconds : float
         The clip's length, 0.3 s or more.
     behind : str, optional
@@ -97,8 +97,8 @@ def scene(
     level = np.sqrt(np.mean(y**2))
     for name, db, share in layers:
         layer = SOUNDS[name](rng, share * seconds)
-        at = rng.integers(0, len(y) - len(layer) + 1)
-        y[at:at + len(layer)] += layer * amplitude(db) * level / np.sqrt(np.mean(layer**2))
+        start = rng.integers(0, len(y) - len(layer) + 1)
+        y[start:start + len(layer)] += layer * amplitude(db) * level / np.sqrt(np.mean(layer**2))
     y = room(rng, y, t60=log_uniform(rng, 0.1, 1.0), wet_db=rng.uniform(-30, 0))
     tilt = rng.uniform(-0.5, 0.5)  # a microphone's colour: darker or brighter by up to 10 dB
     y = signal.lfilter([1.0, tilt], [1.0], y)

@@ -1,4 +1,4 @@
-"""Pitched sounds of the demo data, and the parts that all its sounds are made of.
+"""Synthesize pitched sounds for the demo data, and the parts that all sounds are made of.
 
 A sound is a function ``(rng, seconds) -> y [shape=(round(44100 * seconds),), float32, peak 1.0]``;
 everything that varies (pitch, decay, count, rhythm) is drawn from `rng` alone. Any length from
@@ -38,22 +38,22 @@ _BELL_T60 = (1.0, 0.6, 0.7, 0.35, 0.35, 0.2, 0.2, 0.12)  # of the hum's
 
 
 def n_samples(seconds: float) -> int:
-    """Samples in `seconds`, one at least."""
+    """Return the number of samples in `seconds`, at least 1."""
     return max(1, round(seconds * SR))
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number between `low` and `high` whose logarithm is uniform, as pitches and decays are."""
+    """Draw a number between `low` and `high` whose logarithm is uniformly distributed."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def hertz(midi: ArrayLike) -> NDArray[np.float64]:
-    """The frequency (in Hz) of a MIDI note number, 69 being 440 Hz."""
+    """Convert MIDI note numbers to frequencies (in Hz); 69 is 440 Hz."""
     return np.asarray(440.0 * 2.0 ** ((np.asarray(midi) - 69) / 12))
 
 
 def normalized(y: NDArray[np.floating]) -> NDArray[np.float32]:
-    """`y` with its peak at 1.0."""
+    """Scale `y` to a peak of 1.0."""
     return (y / np.abs(y).max()).astype(np.float32)
 
 
@@ -61,14 +61,14 @@ def modes(
     frequencies: Sequence[float], amplitudes: Sequence[float], t60s: Sequence[float],
     seconds: float,
 ) -> NDArray[np.float64]:
-    """A struck body as the sum of its modes: sines that decay exponentially from phase 0.
+    """Make the sound of a struck body: a sum of sines that decay exponentially from phase 0.
 
     Parameters
     ----------
     frequencies, amplitudes, t60s : sequences of equal length
-        Of each mode (Hz, any unit, seconds until it is 60 dB down). Modes over 20 kHz are left out.
+        Of each mode (Hz, any unit, seconds to decay by 60 dB). Modes above 20 kHz are left out.
     seconds : float
-        Where the sound is cut; a mode ends at -72 dB anyway.
+        Duration of the result; each mode is cut at -72 dB.
     """
     y = np.zeros(n_samples(seconds))
     for frequency, amplitude, t60 in zip(frequencies, amplitudes, t60s, strict=True):
@@ -85,20 +85,22 @@ def modes(
 def place(
     events: Iterable[tuple[float, NDArray[np.floating]]], seconds: float
 ) -> NDArray[np.float64]:
-    """The sum of sounds at their onsets (in seconds), cut to `seconds`."""
+    """Add up sounds at their onsets (in seconds), cut to `seconds`."""
     y = np.zeros(n_samples(seconds))
     for onset, sound in events:
-        at = round(onset * SR)
-        if at < len(y):
-            y[at:at + len(sound)] += sound[:len(y) - at]
+        start = round(onset * SR)
+        if start < len(y):
+            y[start:start + len(sound)] += sound[:len(y) - start]
     return y
 
 
 def rhythm(
     rng: np.random.Generator, seconds: float, period: float, jitter: float = 0.02
 ) -> NDArray[np.float64]:
-    """Onsets (in seconds) every `period`, give or take `jitter` of it; the first comes within 30 %
-    of the whole."""
+    """Draw onsets (in seconds), one per `period` with a relative `jitter`.
+
+    The first is in the first 30 % of `seconds`.
+    """
     times = np.arange(rng.uniform(0, min(0.3 * seconds, period)), seconds, period)
     times[1:] += period * jitter * rng.uniform(-1, 1, len(times) - 1)
     return times
@@ -107,7 +109,10 @@ def rhythm(
 def oscillator(
     amplitudes: NDArray[np.float64], frequency: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Harmonics 1, 2, … of `amplitudes` on a gliding `frequency` [shape=(n,), in Hz]."""
+    """Make a tone with harmonics of these `amplitudes` and a varying `frequency`.
+
+    `amplitudes` are those of harmonics 1, 2, …; `frequency` (in Hz) has one value per sample.
+    """
     spectrum = np.zeros(1025, complex)
     spectrum[1:len(amplitudes) + 1] = -0.5j * amplitudes
     wavetable = np.fft.irfft(spectrum) * 2048
@@ -116,9 +121,10 @@ def oscillator(
 
 
 def pluck(excitation: NDArray[np.float64], damping: float, seconds: float) -> NDArray[np.float64]:
-    """Karplus-Strong [2]_: y[n] = x[n] + damping * (y[n - N] + y[n - N - 1]) / 2, N = len(x).
+    """Pluck a string (Karplus-Strong [2]_).
 
-    Its pitch is SR / (N + 1/2). A period at a time: the recursion reaches N samples back.
+    ``y[n] = x[n] + damping * (y[n - N] + y[n - N - 1]) / 2`` with ``N = len(x)``; the pitch is
+    ``SR / (N + 1/2)``. Computed one period at a time, because the recursion reaches N samples back.
     """
     period = len(excitation)
     y = np.zeros((-(-n_samples(seconds) // period) + 1, period))  # row 0 is the silence before
@@ -132,7 +138,7 @@ def pluck(excitation: NDArray[np.float64], damping: float, seconds: float) -> ND
 
 
 def acoustic_guitar(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """Plucked strings: Karplus-Strong [2]_ with a plucking point [3]_ and a body's resonances."""
+    """Make an acoustic guitar: strings with a plucking point [3]_ and a body's resonances."""
     period = log_uniform(rng, 0.15, 1.2)
     root = int(rng.integers(40, 65))
     scale = root + np.array([0, 3, 5, 7, 10, 12]) if rng.random() < 0.5 else root + np.array(
@@ -159,7 +165,7 @@ def _bars(
     rng: np.random.Generator, seconds: float, *, ratios: Sequence[float], notes: tuple[int, int],
     t60: float, brightness: float,
 ) -> NDArray[np.float32]:
-    """Up to five bars struck in a rhythm, now and then in a tremolo."""
+    """Make up to five bars that are struck in a rhythm, sometimes in a tremolo."""
     bars = []
     for frequency in hertz(rng.integers(*notes, size=5)):
         ringing = t60 * (frequency / hertz(notes[0])) ** -0.5
@@ -173,13 +179,13 @@ def _bars(
 
 
 def glockenspiel(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """Steel bars, G5 to C8, with the partials of a uniform bar [1]_."""
+    """Make a glockenspiel: steel bars, G5 to C8, with the partials of a uniform bar [1]_."""
     return _bars(rng, seconds, ratios=FREE_BAR, notes=(79, 109), t60=log_uniform(rng, 1.0, 4.0),
                  brightness=rng.uniform(0.3, 0.7))
 
 
 def marimba_and_xylophone(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """Wooden bars: a marimba (A2 to C6, partials 1:4:10) or a xylophone (F4 to C7, 1:3:6) [1]_."""
+    """Make a marimba (A2 to C6, partials 1:4:10) or a xylophone (F4 to C7, 1:3:6) [1]_."""
     if rng.random() < 0.5:
         return _bars(rng, seconds, ratios=MARIMBA_BAR, notes=(45, 85),
                      t60=log_uniform(rng, 0.5, 1.5), brightness=rng.uniform(0.1, 0.4))
@@ -188,7 +194,7 @@ def marimba_and_xylophone(rng: np.random.Generator, seconds: float) -> NDArray[n
 
 
 def church_bell(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """One to three bells tolling; each partial a doublet that beats, and a little off its place."""
+    """Make one to three tolling bells; each partial is a slightly detuned, beating doublet."""
     period, hum_t60 = log_uniform(rng, 0.5, 4.0), log_uniform(rng, 6.0, 25.0)
     prime = log_uniform(rng, 150, 800)
     bells = []
@@ -206,7 +212,7 @@ def church_bell(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]
 
 
 def buzz(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """A fly or a bee (wing beats of 90 to 280 Hz that wander and come near) or a mains hum."""
+    """Make a fly or a bee (wing beats of varying pitch, 90 to 280 Hz) or a mains hum."""
     n = n_samples(seconds)
     harmonics = np.arange(1, 40)
     knots = np.linspace(0, n, max(2, round(5 * seconds)) + 1)
@@ -222,7 +228,7 @@ def buzz(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
 
 
 def chirp_and_tweet(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """Bird calls: syllables of 30 to 200 ms sweeping within 2 to 8 kHz, alone or in trills [6]_."""
+    """Make bird calls: sweeps of 30 to 200 ms within 2 to 8 kHz, alone or in trills [6]_."""
     syllables = []
     for _ in range(rng.integers(1, 4)):
         n = n_samples(log_uniform(rng, 0.03, 0.2))
@@ -232,20 +238,23 @@ def chirp_and_tweet(rng: np.random.Generator, seconds: float) -> NDArray[np.floa
         frequency = start * (stop / start) ** (t ** rng.uniform(0.5, 2)) * (1 + vibrato)
         amplitudes = np.array([1, rng.uniform(0, 0.2)])
         syllables.append(np.hanning(n) ** 0.5 * oscillator(amplitudes, frequency))
-    events, at = [], rng.uniform(0, 0.2 * seconds)
-    while at < seconds:
+    events, onset = [], rng.uniform(0, 0.2 * seconds)
+    while onset < seconds:
         syllable = syllables[rng.integers(len(syllables))]
         gap = len(syllable) / SR * rng.uniform(1.1, 1.8)
         for _ in range(rng.integers(1, 9)):
-            events.append((at, rng.uniform(0.5, 1) * syllable))
-            at += gap
-        at += log_uniform(rng, 0.1, 1.0)
+            events.append((onset, rng.uniform(0.5, 1) * syllable))
+            onset += gap
+        onset += log_uniform(rng, 0.1, 1.0)
     return normalized(place(events, seconds))
 
 
 def cricket(rng: np.random.Generator, seconds: float) -> NDArray[np.float32]:
-    """One to three crickets: 10 to 25 ms pulses of 3.5 to 6 kHz, 20 to 40 a second, in chirps of
-    three to six or in one long trill [5]_."""
+    """Make one to three crickets [5]_.
+
+    Pulses of 10 to 25 ms at 3.5 to 6 kHz, 20 to 40 per second, in chirps of three to six or in one
+    long trill.
+    """
     events = []
     for _ in range(rng.integers(1, 4)):
         rate, carrier = rng.uniform(20, 40), rng.uniform(3500, 6000)

@@ -27,7 +27,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.rows import write_rows
 from pipeline.scoring import metrics
 from pipeline.training import checkpoint
-from pipeline.training.checkpoint import Row
+from pipeline.training.checkpoint import EpochRow
 from pipeline.training.fold_data import Floats, FoldData
 from pipeline.training.prediction import crop_scores, mean_by_clip
 
@@ -35,13 +35,13 @@ from pipeline.training.prediction import crop_scores, mean_by_clip
 MONITORS = {"loss": ("val_loss", -1), "lwlrap": ("val_lwlrap", 1)}
 
 
-def is_over(history: Sequence[Row], recipe: Recipe) -> bool:
+def is_over(history: Sequence[EpochRow], recipe: Recipe) -> bool:
     """Whether the last epoch is done, or `patience` epochs in a row brought no improvement."""
     n = len(history)
     return n >= recipe.epochs or n - best_epoch(history, recipe.monitor) >= recipe.patience
 
 
-def best_epoch(history: Sequence[Row], monitor: str) -> int:
+def best_epoch(history: Sequence[EpochRow], monitor: str) -> int:
     """The first of the best epochs, from 1; 0 without any."""
     column, sign = MONITORS[monitor]
     return 1 + max(range(len(history)), key=lambda i: sign * history[i][column], default=-1)
@@ -164,7 +164,7 @@ class FoldState(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, data: FoldData, validation: ClipValidation, history: list[Row],
+        self, data: FoldData, validation: ClipValidation, history: list[EpochRow],
         display: EpochDisplay,
     ) -> None:
         super().__init__()
@@ -177,12 +177,12 @@ class FoldState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         task, history = self._data.task, self._history
-        row: Row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
+        row: EpochRow = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         history.append(row)
         best = best_epoch(history, task.recipe.monitor) == len(history)
         if best:
             _save_model(task.folder.model, self.model)
-            ids = tuple(x.clip_id for x in task.validation)
+            ids = tuple(label.clip_id for label in task.validation)
             scores.save(task.folder.oof, Scores(ids, task.classes, self._validation.clip_scores))
         checkpoint.save(task.folder.checkpoint, self.model, history)
         write_rows(task.folder.history, list(row), (

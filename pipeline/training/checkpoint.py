@@ -19,12 +19,12 @@ from pipeline.runtime.errors import StoreError
 from pipeline.runtime.files import atomic_write
 
 # One epoch: its number, from 1, and its metrics.
-Row = dict[str, float]
+EpochRow = dict[str, float]
 
 _BROKEN = (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
 
 
-def save(path: Path, model: Any, history: Sequence[Row]) -> None:
+def save(path: Path, model: Any, history: Sequence[EpochRow]) -> None:
     """Write a compiled model's state after the epochs of `history`, at least one."""
     arrays = {f"variable-{i:04}": v.numpy() for i, v in enumerate(_variables(model))}
     arrays["columns"] = np.array(list(history[0]), np.str_)
@@ -33,7 +33,7 @@ def save(path: Path, model: Any, history: Sequence[Row]) -> None:
         np.savez(file, **arrays)
 
 
-def restore(path: Path, model: Any) -> list[Row]:
+def restore(path: Path, model: Any) -> list[EpochRow]:
     """Restore the state of a model built and compiled like the saved one; return the history.
 
     Raises

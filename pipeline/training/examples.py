@@ -42,31 +42,32 @@ def select(
     if len(dataset.classes) < 2:
         errors.append(f"dataset.json has {len(dataset.classes)} class; needs at least two")
     splits = ("curated", "noisy") if noisy else ("curated",)
-    wanted = [x for x in labels if x.split in splits]
-    if not any(x.split == "curated" for x in wanted):
+    wanted = [label for label in labels if label.split in splits]
+    if not any(label.split == "curated" for label in wanted):
         errors.append("labels.csv has no curated clips, so there are no folds to train on")
     if label_mode == "single":
-        several = [x.clip_id for x in wanted if len(x.labels) > 1]
-        wanted = [x for x in wanted if len(x.labels) == 1]
+        several = [label.clip_id for label in wanted if len(label.labels) > 1]
+        wanted = [label for label in wanted if len(label.labels) == 1]
         if several:
             notes.append(f"{len(several)} clips with several labels are left out: "
                          "--labels single is for one label per clip")
     bad = {e.clip_id for e in store.contents.excluded}
-    left_out = [x.clip_id for x in wanted if x.clip_id in bad]
+    left_out = [label.clip_id for label in wanted if label.clip_id in bad]
     if left_out:
         notes.append(f"{len(left_out)} bad clips were left out of {store.path}: {listed(left_out)}")
-    missing = [x.clip_id for x in wanted if x.clip_id not in store and x.clip_id not in bad]
+    missing = [label.clip_id for label in wanted
+               if label.clip_id not in store and label.clip_id not in bad]
     if missing:
         errors.append(f"{store.path} lacks {len(missing)} clips of labels.csv: {listed(missing)}. "
                      "Run extract again")
     if errors:
         raise UsageError("\n".join(errors))
-    return [x for x in wanted if x.clip_id in store], notes
+    return [label for label in wanted if label.clip_id in store], notes
 
 
 def folds_of(examples: Iterable[Label]) -> tuple[int, ...]:
     """The folds of these clips, sorted."""
-    return tuple(sorted({x.fold for x in examples if x.fold is not None}))
+    return tuple(sorted({label.fold for label in examples if label.fold is not None}))
 
 
 def wanted_folds(
@@ -100,10 +101,10 @@ def split(examples: Sequence[Label], fold: int) -> tuple[tuple[Label, ...], tupl
     available = folds_of(examples)
     if fold not in available:
         raise UsageError(f"--fold is {fold}; there are {', '.join(map(str, available)) or 'none'}")
-    training = tuple(x for x in examples if x.fold != fold)
+    training = tuple(label for label in examples if label.fold != fold)
     if not training:
         raise UsageError(f"fold {fold} holds every clip; none is left to train on")
-    return training, tuple(x for x in examples if x.fold == fold)
+    return training, tuple(label for label in examples if label.fold == fold)
 
 
 def targets(examples: Sequence[Label], classes: Sequence[str]) -> NDArray[np.float32]:
@@ -113,6 +114,6 @@ def targets(examples: Sequence[Label], classes: Sequence[str]) -> NDArray[np.flo
     """
     column = {name: i for i, name in enumerate(classes)}
     result = np.zeros((len(examples), len(classes)), np.float32)
-    for row, x in enumerate(examples):
-        result[row, [column[label] for label in x.labels]] = 1
+    for row, label in enumerate(examples):
+        result[row, [column[name] for name in label.labels]] = 1
     return result

@@ -20,7 +20,7 @@ from pipeline.training.callbacks import (
     best_epoch,
     is_over,
 )
-from pipeline.training.checkpoint import Row
+from pipeline.training.checkpoint import EpochRow
 from pipeline.training.fold_data import FoldData, open_fold_data
 from pipeline.training.network import make_model
 from pipeline.training.task import FoldTask
@@ -53,7 +53,7 @@ def _train(task: FoldTask) -> None:
     moments = store.moments(x.clip_id for x in task.training)
     model = make_model(recipe, store.spec, len(task.classes), fold=task.fold, mean=moments.mean,
                        variance=moments.variance)
-    history: list[Row] = []
+    history: list[EpochRow] = []
     if folder.is_resumable(task.identity):
         history = checkpoint.restore(folder.checkpoint, model)
         display.say(f"resumes after epoch {len(history)}")
@@ -69,7 +69,7 @@ def _train(task: FoldTask) -> None:
     display.say(f"best epoch {best['epoch']:.0f} of {len(history)}: {', '.join(measured)}")
 
 
-def fit(model: keras.Model, data: FoldData, history: list[Row], display: EpochDisplay) -> None:
+def fit(model: keras.Model, data: FoldData, history: list[EpochRow], display: EpochDisplay) -> None:
     """Train a model after the epochs of `history`, which grows, until the training is over."""
     first = len(history) + 1
     validation = ClipValidation(data)

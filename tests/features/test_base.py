@@ -139,11 +139,11 @@ def test_a_feature_is_made_again_from_its_configuration(feature):
     ("logmal", {}, "kind is 'logmal'; did you mean logmel?"),
     ("chroma", {}, "kind is 'chroma'; known: waveform, mfcc, logmel, delta, pcen"),
     ("logmel", {"n_mel": 3}, "logmel: no setting n_mel; known: sr, n_fft, hop_length, n_mels"),
-    ("logmel", {"n_fft": 2048.0}, "logmel: n_fft is 2048.0; needs a whole number, at least 1"),
-    ("logmel", {"n_mels": "64"}, "logmel: n_mels is '64'; needs a whole number, at least 1"),
-    ("logmel", {"dtype": "int16"}, "dtype is 'int16'; needs one of float32, float16"),
-    ("logmel", {"top_db": float("inf")}, "top_db is inf; needs a number or null, more than 0"),
-    ("mfcc", {"n_mfcc": True}, "n_mfcc is True; needs a whole number, at least 1"),
+    ("logmel", {"n_fft": 2048.0}, "logmel: n_fft is 2048.0: needs a whole number, at least 1"),
+    ("logmel", {"n_mels": "64"}, "logmel: n_mels is '64': needs a whole number, at least 1"),
+    ("logmel", {"dtype": "int16"}, "dtype is 'int16': needs one of float32, float16"),
+    ("logmel", {"top_db": float("inf")}, "top_db is inf: needs a number or null"),
+    ("mfcc", {"n_mfcc": True}, "n_mfcc is True: needs a whole number, at least 1"),
 ])
 def test_settings_that_are_refused(kind, settings, message):
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):

@@ -53,5 +53,5 @@ def test_the_declaration_is_sound(feature):
 
 
 def test_settings_that_are_refused():
-    with pytest.raises(ValueError, match="pcen: eps is 0; needs a number, more than 0"):
+    with pytest.raises(ValueError, match="pcen: eps is 0: needs a number, above 0"):
         Pcen(eps=0)

@@ -275,7 +275,7 @@ def test_everything_wrong_with_the_flags_is_listed(made_up):
     done = command(made_up, "--runs", "good", "good", "god", "--weights", "1", "--name", "fair")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    for part in ("one twice", "1 weights for 3 runs", "did you mean good?",
+    for part in ("only once", "1 weights for 3 runs", "did you mean good?",
                  "--name fair is a trained run"):
         assert part in done.stderr
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.extraction import worker
 from pipeline.runtime.problems import REASONS
 from pipeline.store.partial import PartialStore

@@ -50,9 +50,27 @@ def test_what_a_store_holds(stores, call_stage):
         "mfcc, version 2, float32, in dB", "n_mfcc=40", "hop_length=512", store.spec.fingerprint,
         "  clips       6, 2 s, 0.01 to 0.60 s", f"{store.length.sum()} of 40 values",
         "every 11.6 ms", "left out    1 bad clips:", "bad.wav: not-audio",
-        f" 0 {mean[0]:9.4g} ± {std[0]:<8.4g}", f"39 {mean[39]:9.4g} ± {std[39]:<8.4g}",
+        f"means       {mean.min():.4g} (value {mean.argmin()}) to {mean.max():.4g} "
+        f"(value {mean.argmax()}), standard deviations {std.mean():.4g} on average",
     ):
         assert said in ended.out
+    assert f"{std[20]:.4g}" not in ended.out
+    assert len(ended.out.splitlines()) < 15
+
+
+def test_bands_lists_the_statistics_of_every_value(stores, call_stage):
+    mean, std = open_store(stores / "logmel.h5").mean_std()
+    ended = call_stage("inspect", stores / "logmel.h5", "--bands")
+    assert (ended.code, ended.err) == (0, "")
+    for i in range(128):
+        assert f"{i:4d} {mean[i]:9.4g} ± {std[i]:<8.4g}" in ended.out
+
+
+def test_a_waveform_has_one_mean(stores, call_stage):
+    (mean,), (std,) = open_store(stores / "waveform.h5").mean_std()
+    for flags in ((), ("--bands",)):
+        ended = call_stage("inspect", stores / "waveform.h5", *flags)
+        assert f"  mean        {mean:.4g} ± {std:.4g} (standard deviation)\n" in ended.out
 
 
 def test_every_store_verifies(stores, run_stage):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset import preparation
 from pipeline.dataset import tables as clips
 from pipeline.dataset.tables import Clip, Label
@@ -185,7 +185,7 @@ def test_a_fold_column_wins(tmp_path):
 def test_a_fold_column_of_one_fold(tmp_path):
     wavs(tmp_path / "audio", "a.wav", "b.wav")
     table(tmp_path / "meta.csv", "fname,fold,label", [("a.wav", 1, "A"), ("b.wav", 1, "A")])
-    with pytest.raises(UsageError, match="one fold for all clips"):
+    with pytest.raises(UsageError, match="the same fold for all clips"):
         prepare(tmp_path)
 
 
@@ -215,7 +215,7 @@ def test_files_that_no_table_names(data):
     wavs(data / "train_curated", "x1.wav", "x2.wav", "x3.wav", "x4.wav")
     (data / "train_curated" / ".DS_Store").write_bytes(b"")
     (data / "train_curated" / "README.md").write_bytes(b"")
-    assert ("4 files in train_curated/ are in no table: x1.wav, x2.wav, x3.wav, …"
+    assert ("4 files in train_curated/ are not in any table: x1.wav, x2.wav, x3.wav, …"
             in prepare(data).notes)
 
 

@@ -79,7 +79,7 @@ def test_the_command_writes_what_the_sample_asks_for(made_up):
     )
     again = command(made_up, "--check", made_up / "submission.csv")
     assert again.returncode == 0
-    assert "submission.csv is sound: 3 clips" in again.stdout
+    assert "submission.csv is valid: 3 clips" in again.stdout
 
 
 def test_what_is_written_reads_back_as_the_same_float32(made_up):
@@ -134,7 +134,7 @@ def test_a_class_that_the_run_does_not_know_ranks_last(tmp_path, capsys):
     submit.run(settings(tmp_path))
     assert (tmp_path / "submission.csv").read_text().endswith("\na.wav,0.1,0,0.2,1e-30\n")
     out = capsys.readouterr().out
-    assert "The run does not know Dog: they rank last" in out
+    assert "Columns that the run has no class for rank last: Dog" in out
     assert "2 clips with scores are not in the sample" in out
 
 
@@ -160,7 +160,7 @@ def test_missing_clips_are_listed_or_filled_with_the_class_means(made_up):
 
 def test_a_sample_of_other_clips_is_an_error_whatever_is_allowed(made_up):
     write_run(made_up, ("z.wav",), VALUES[:1])
-    with pytest.raises(UsageError, match="is it of this data set"):
+    with pytest.raises(UsageError, match="Is it of this data set"):
         submit.run(settings(made_up, allow_missing=99))
     write_run(made_up, ("a.wav", "z.wav"), VALUES[:2])
     with pytest.raises(BadClipsError, match="2 test clips have no scores, 1 are allowed"):

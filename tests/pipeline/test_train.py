@@ -43,8 +43,8 @@ N_CLIPS = 24
 WIDTH = 6
 SPEC = FeatureSpec(
     "mfcc", 1, "float32", WIDTH, "dB",
-    {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "fmin": 0.0, "fmax": None,
-     "top_db": 80.0},
+    {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "n_mfcc": WIDTH,
+     "fmin": 0.0, "fmax": None, "top_db": 80.0},
 )
 WAVES = FeatureSpec("waveform", 1, "int16", 0, "full scale", {"sr": 8000})
 # 8 frames; dummy2d trains in no time.
@@ -743,6 +743,9 @@ def test_an_unknown_model_is_refused_with_the_known_ones(train, capfd):
     with pytest.raises(SystemExit) as stopped:
         train("--model", "conv2")
     assert stopped.value.code == 2
+    said = capfd.readouterr().err
+    assert "--model: invalid choice: 'conv2'; did you mean conv2d?" in said
+    assert "conv1d" in said
 
 
 def test_one_class_is_nothing_to_tell_apart_and_no_folds_nothing_to_hold_against(world, train):

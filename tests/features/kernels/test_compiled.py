@@ -40,6 +40,20 @@ def test_an_error_of_the_compiler_is_not_hidden():
         compiled(twice)(3, 4)
 
 
+def test_a_wrong_call_leaves_the_cache_of_others_alone(tmp_path):
+    run("import numpy as np; from features.signal.moments import moments_of\n"
+        "moments_of(np.zeros(3, np.int16))", NUMBA_CACHE_DIR=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.nb?")}
+    assert before
+    code = (
+        "from features.kernels.decibels import _to_db\n"
+        "try: _to_db(1, 2, 3)\n"
+        "except TypeError: print('refused')"
+    )
+    assert run(code, NUMBA_CACHE_DIR=tmp_path) == "refused"
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.nb?")} == before
+
+
 def test_without_a_writable_folder_it_compiles_all_the_same(tmp_path):
     (tmp_path / "file").touch()
     for _ in range(2):

@@ -50,16 +50,16 @@ def test_float32_is_not_copied_and_other_floats_are_rounded():
 
 @pytest.mark.parametrize("cls", [LogMel, Mfcc])
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"sr": 0}, "sr is 0; needs a whole number, at least 1"),
+    ({"sr": 0}, "sr is 0: needs a whole number, at least 1"),
     ({"n_fft": 0}, "n_fft is 0"),
     ({"hop_length": -1}, "hop_length is -1"),
     ({"n_mels": 0}, "n_mels is 0"),
     ({"fmin": -1.0}, "fmin is -1 Hz and fmax 22050 Hz; they must obey 0 <= fmin < fmax <= sr / 2"),
     ({"fmin": 500.0, "fmax": 500.0}, "fmin is 500 Hz and fmax 500 Hz"),
     ({"fmax": 22051.0}, r"fmax 22051 Hz.*sr / 2 = 22050 Hz"),
-    ({"fmin": float("nan")}, "fmin is nan; needs a number"),
+    ({"fmin": float("nan")}, "fmin is nan: needs a number"),
     ({"hop_length": 2049}, "hop_length is 2049, n_fft 2048: samples between frames would be lost"),
-    ({"top_db": 0.0}, "top_db is 0.0; needs a number or null, more than 0"),
+    ({"top_db": 0.0}, r"top_db is 0; it must be positive \(in dB\), or null for none"),
     ({"top_db": -80.0}, "top_db is -80"),
     ({"n_mels": 1000}, r"n_mels=1000 is too many .* of the bands \(the first is band"),
 ])
@@ -73,7 +73,7 @@ def test_more_coefficients_than_bands_are_refused():
     with pytest.raises(ValueError, match="mfcc: n_mfcc is 41; it cannot exceed n_mels, 40"):
         Mfcc(n_mels=40, n_mfcc=41)
     assert Mfcc(n_mels=40, n_mfcc=40).width == 40
-    with pytest.raises(ValueError, match="n_mfcc is 0; needs a whole number, at least 1"):
+    with pytest.raises(ValueError, match="n_mfcc is 0: needs a whole number, at least 1"):
         Mfcc(n_mfcc=0)
 
 

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.audio import decode as audio
-from pipeline.audio.decode import DecodeError, Header, Resampler
+from pipeline.audio.decode import DecodeError, Resampler
+from pipeline.audio.file_header import Header
 
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from pipeline.audio import containers, headers
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.runtime.problems import Problem
 
 SR = 44_100
@@ -97,7 +97,7 @@ def test_big_endian_wav(path):
 
 def test_truncation_is_told_in_bytes(path):
     assert checked(path, wav(100)[:-50])[:2] == (
-        "truncated", "its header declares 200 bytes of audio, 150 are there")
+        "truncated", "its header declares 200 bytes of audio, it has 150")
 
 
 def test_cut_inside_the_header(path):
@@ -150,7 +150,7 @@ def test_ogg_that_ends_between_pages(tmp_path):
     reason, found, _ = checked(path, data[:data.rfind(b"OggS")])
     assert (reason, "not marked as the end" in found) == ("truncated", True)
     reason, found, _ = checked(path, data[:-1])
-    assert (reason, "not whole" in found) == ("truncated", True)
+    assert (reason, "incomplete" in found) == ("truncated", True)
     assert checked(path, data + b"TAG").frames == len(NOISE)
 
 
@@ -255,7 +255,7 @@ def test_link_that_goes_round(path):
     (b"\0\0\0\x20ftypM4A " + bytes(50), "MPEG-4", "ffmpeg"),
     (b"\x1a\x45\xdf\xa3" + bytes(50), "WebM", "ffmpeg"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11" + bytes(50), "Windows Media", "ffmpeg"),
-    (bytes(5000), "zeros only", "broken off"),
+    (bytes(5000), "zeros only", "interrupted"),
     (b"just a note to myself\n", "text", "right file"),
     (b"\x91\x02\x88" * 999, "", "convert"),
 ])

@@ -212,6 +212,17 @@ def test_a_flag_that_is_near_is_named(params, flags, said, capsys):
     assert capsys.readouterr().err.endswith("error: " + said)
 
 
+@pytest.mark.parametrize(("flags", "said"), [
+    (["--kind", "cn"], "argument --kind: invalid choice: 'cn'; did you mean cnn? "
+                       "(choose from cnn, rnn)\n"),
+    (["--kind", "gru"], "argument --kind: invalid choice: 'gru' (choose from cnn, rnn)\n"),
+])
+def test_a_choice_that_is_near_is_named(params, flags, said, capsys):
+    with pytest.raises(SystemExit):
+        read(params(), *flags)
+    assert capsys.readouterr().err.endswith("error: " + said)
+
+
 def test_unknown_and_missing_keys_are_all_listed(params):
     path = params(SECTION.replace("  kind:", "  knd:").replace("  lr:", "  wholly_else:"))
     assert refused(path) == [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset import header_scan
 from pipeline.dataset.listing import ListedClip
 
@@ -43,7 +43,8 @@ def test_scan(root):
 
 
 @pytest.mark.parametrize(("name", "advice"), [
-    ("A.WAV", "Is it a.wav?"), ("a.flac", "Is it a.wav?"), ("a", "Is it a.wav?"),
+    ("A.WAV", "Did you mean a.wav?"), ("a.flac", "Did you mean a.wav?"),
+    ("a", "Did you mean a.wav?"),
     ("z.wav", "Get the file again"),
 ])
 def test_missing_with_a_guess(root, name, advice):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset import tables as clips
 from pipeline.dataset.tables import Clip, Dataset, Label
 from pipeline.runtime.errors import UsageError
@@ -133,7 +133,7 @@ def test_every_bad_row_of_clips_is_named(folder):
 
 def test_every_bad_row_of_labels_is_named(folder):
     rows = {
-        "a,Brak,curated,0,": "'Brak' is no class",
+        "a,Brak,curated,0,": "'Brak' is not a class",
         "b,,curated,0,": "labels is empty",
         'c,"Bark,Bark",curated,0,': "one label twice",
         "d,Bark,train,0,": "split is 'train'; known: curated, noisy, test",
@@ -141,7 +141,7 @@ def test_every_bad_row_of_labels_is_named(folder):
         "f,Bark,curated,-1,": "fold is '-1'",
         "g,Bark,test,,public": "usage is 'public'",
         ",Bark,curated,0,": "clip_id is empty",
-        'h,"Bark,",curated,0,': "'' is no class",
+        'h,"Bark,",curated,0,': "'' is not a class",
         "i,Bark,curated": "3 cells",
     }
     (folder / "labels.csv").write_text("\n".join(["clip_id,labels,split,fold,usage", *rows]))

@@ -9,10 +9,10 @@ import pytest
 from features import make_feature
 from features.logmel import LogMel
 from features.waveform import Waveform
-from pipeline.audio.decode import Header
+from pipeline.audio.file_header import Header
 from pipeline.dataset.tables import Clip
 from pipeline.extraction.inputs import Inputs
-from pipeline.extraction.plan import UP_TO_DATE, describe, make_plan
+from pipeline.extraction.plan import UP_TO_DATE, make_plan, plan_table
 from pipeline.extraction.reuse import ReusableStores, Source, SourceStates
 from pipeline.extraction.targets import make_target
 from pipeline.extraction.worker import Span
@@ -242,7 +242,7 @@ def test_a_bad_clip_that_left_the_table_changes_the_store(without_b):
 def test_no_good_clip_is_no_store():
     plan = plan_of(inputs("b"), NOTHING, states("", problems=[MISSING]), allow_failures=1)
     assert (plan.clips, plan.stores, plan.to_make, plan.decode) == ((), (), (), ())
-    assert "no clips to extract" in describe(plan, allow_failures=1)
+    assert "no clips to extract" in plan_table(plan, allow_failures=1)
 
 
 # A plan is a value
@@ -261,7 +261,7 @@ def test_a_plan_is_frozen_and_planning_writes_nothing(sealed, tmp_path, monkeypa
 
 def test_a_plan_is_shown_as_a_table(sealed):
     reusable = {**sealed, "logmel": NOTHING}
-    shown = describe(plan_of(inputs(), reusable, states()), allow_failures=0)
+    shown = plan_table(plan_of(inputs(), reusable, states()), allow_failures=0)
     assert shown.splitlines() == [
         "store           size  clips  decode  reuse  why",
         "waveform.h5  1.96 kB      4       0      4  up to date",
@@ -272,10 +272,10 @@ def test_a_plan_is_shown_as_a_table(sealed):
 
 def test_more_bad_clips_than_allowed_are_said():
     plan = plan_of(inputs(), NOTHING, states("", problems=[MISSING]))
-    shown = describe(plan, allow_failures=0)
+    shown = plan_table(plan, allow_failures=0)
     assert "1 bad clips, 0 allowed: nothing would be sealed" in shown
     assert "--allow-failures 1" in shown
-    assert "allowed" not in describe(plan, allow_failures=1)
+    assert "allowed" not in plan_table(plan, allow_failures=1)
 
 
 def test_os_is_not_asked_while_planning(sealed, monkeypatch):

@@ -123,7 +123,7 @@ def test_folds_come_from_the_labels_and_a_clip_without_one_is_named():
     labels = {c: Label(c, ("A",), "curated", fold, "")
               for c, fold in (("a", 0), ("b", 3), ("c", None))}
     assert stacking.folds_of(labels, ["b", "a"]).tolist() == [3, 0]
-    with pytest.raises(UsageError, match=r"no fold for .*: c\. Has prepare been run again"):
+    with pytest.raises(UsageError, match=r"no fold for .*: c\. If prepare was run again"):
         stacking.folds_of(labels, ["a", "c"])
 
 

@@ -8,10 +8,10 @@ from features.signal.moments import Moments
 from pipeline.runtime.problems import Problem
 from pipeline.store.schema import (
     TABLES,
+    ClipRow,
     Contents,
     Excluded,
     FeatureSpec,
-    Row,
     as_bytes,
     row_bytes,
     starts_of,
@@ -69,7 +69,7 @@ def test_only_int16_is_scaled():
 
 
 def test_a_row_has_the_bytes_that_its_tables_have_room_for():
-    row = Row(7, "f" * 64, (1, 4), Moments(4, np.arange(3.0), np.ones(3))).packed()
+    row = ClipRow(7, "f" * 64, (1, 4), Moments(4, np.arange(3.0), np.ones(3))).packed()
     assert {name: len(data) for name, data in row.items()} == {
         name: row_bytes(name, SPEC) for name in TABLES
     }

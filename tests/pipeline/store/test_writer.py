@@ -15,9 +15,9 @@ from pipeline.store import writer as writers
 from pipeline.store.schema import (
     TABLES,
     ByteOffsets,
+    ClipRow,
     Contents,
     FeatureSpec,
-    Row,
     read_row,
     row_bytes,
 )
@@ -54,7 +54,7 @@ def test_a_clip_is_written_in_its_place_and_nowhere_else(offsets):
     write(offsets, 1, 4, frames)
     after = offsets.path.read_bytes()
     expected = bytearray(before)
-    row = Row(zlib.crc32(frames.tobytes()), "d" * 64, (0, 2), moments_of(frames)).packed()
+    row = ClipRow(zlib.crc32(frames.tobytes()), "d" * 64, (0, 2), moments_of(frames)).packed()
     for name, data in row.items():
         at = offsets.tables[name] + len(data)
         expected[at:at + len(data)] = data

@@ -1,0 +1,95 @@
+"""Measure whole runs and print a table of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pipeline.dataset.tables import Dataset, Label
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.staleness import stale
+from pipeline.runtime.errors import UsageError, listed
+from pipeline.scoring.evaluation import Result, confusions, measure, subsets, truth_of
+from pipeline.scoring.means import mean_over_folds
+
+
+def check_runs(folders: Iterable[RunFolder], dataset: Dataset, *, data: Path) -> None:
+    """Check that runs have the data set's classes, and ensembles the scores of their members.
+
+    Parameters
+    ----------
+    folders : iterable of RunFolder
+    dataset : Dataset
+    data : Path
+        Its folder, for the messages.
+
+    Raises
+    ------
+    UsageError
+        Lists the runs that are of another task, or older than a member.
+    """
+    errors = []
+    # All are read first: a name that is no run is the first thing to correct.
+    for folder, record in [(each, each.read()) for each in folders]:
+        if odd := sorted(set(record.classes) ^ set(dataset.classes)):
+            errors.append(f"{record.name} and {data} differ in their classes: {listed(odd)}: "
+                          "train the run again, or prepare with the earlier settings")
+        errors += stale(folder.runs_dir, folder.name)
+    if errors:
+        raise UsageError("\n".join(errors))
+
+
+def measure_run(
+    folder: RunFolder, labels: Mapping[str, Label], *, seed: int, resamples: int
+) -> dict[str, Result]:
+    """Measure a run on every set of clips; prints which clips are left out.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    labels : mapping of str to Label
+        By clip id.
+    seed, resamples : int
+        Of the bootstrap, see :func:`.evaluation.measure`.
+
+    Returns
+    -------
+    dict of str to Result
+        By the names of :func:`.evaluation.subsets`.
+    """
+    name, single = folder.name, folder.read().label_mode == "single"
+    oof, folds = folder.load()
+    known = set(oof.clip_ids)
+    several = {c for c, label in labels.items() if len(label.labels) > 1 and c not in known}
+    if single and several:
+        print(f"{name} predicts one label per clip; {len(several)} clips with several labels are "
+              "left out")
+        labels = {c: label for c, label in labels.items() if c not in several}
+    test = mean_over_folds(name, folds, single=single) if folds else None
+    found, notes = subsets(oof, test, labels)
+    for note in notes:
+        print(f"{name}, {note}")
+    return {
+        kind: measure(f"{name}, {kind}", scores, truth_of(labels, scores), single=single,
+                      seed=seed, resamples=resamples)
+        for kind, scores in found.items()
+    }
+
+
+def print_table(measured: Mapping[str, Mapping[str, Result]]) -> None:
+    """Print a table of runs and their measures, and the classes most often confused."""
+    columns = {"mean_average_precision": "mAP", "map_at_3": "MAP@3", "accuracy": "accuracy"}
+    rows = [(name, kind, result.summary) for name, sets in measured.items()
+            for kind, result in sets.items()]
+    width = max(3, *(len(name) for name, _, _ in rows))
+    shown = [key for key in columns if key in rows[0][2]]
+    print(f"{'run':{width}}  {'clips':13}  lwlrap  95 % interval  "
+          + "  ".join(f"{columns[key]:>8}" for key in shown))
+    for name, kind, s in rows:
+        print(f"{name:{width}}  {kind:7} {s['clips']:5}  {s['lwlrap']:.4f}  "
+              f"{s['lwlrap_low']:.3f} - {s['lwlrap_high']:.3f}  "
+              + "  ".join(f"{s[key]:8.4f}" for key in shown))
+    for name, sets in measured.items():
+        if pairs := confusions(sets["oof"], 3):
+            print(f"{name} most often confuses "
+                  + ", ".join(f"{a} with {p} ({n})" for a, p, n in pairs))

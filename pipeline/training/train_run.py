@@ -1,0 +1,124 @@
+"""Train the folds of a run that are not finished, in parallel workers.
+
+TensorFlow is imported where a network is built or trained: in a worker, or in this process with
+one job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.names import default_model
+from pipeline.dataset.tables import Dataset, Label
+from pipeline.runs import identity as identities
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.recipe import make_recipe
+from pipeline.runtime.parallel import imap, worker_count
+from pipeline.scoring.evaluation import truth_of
+from pipeline.scoring.metrics import lwlrap
+from pipeline.store.reader import Store
+from pipeline.training import examples
+from pipeline.training.task import FoldTask, NetworkTask, sources_digest
+
+
+def train_run(
+    folder: RunFolder, settings: Any, dataset: Dataset, labels: Sequence[Label], store: Store, *,
+    first_folds: int | None, only_fold: int | None, jobs: int, resume: bool,
+) -> bool:
+    """Train the wanted folds that are not finished, and write run.json after each.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    settings : object
+        Of the run, see :func:`pipeline.runs.recipe.make_recipe`.
+    dataset : Dataset
+    labels : sequence of Label
+    store : Store
+        Of the run's feature.
+    first_folds : int or None
+        Train the first folds only; None: all.
+    only_fold : int or None
+        Train this fold only; None: all.
+    jobs : int
+        Folds to train at a time; -1 is one per CPU core.
+    resume : bool
+        Refuse to start from scratch.
+
+    Returns
+    -------
+    bool
+        False if all wanted folds are finished already.
+
+    Raises
+    ------
+    UsageError
+        If the clips, the folds or `resume` do not allow it.
+    """
+    recipe = make_recipe(settings, label_mode=dataset.label_mode,
+                         default_model=default_model(store.spec.width))
+    chosen, notes = examples.select(
+        labels, dataset, store, label_mode=recipe.labels, noisy=recipe.noisy
+    )
+    folds = examples.folds_of(chosen)
+    wanted = examples.wanted_folds(folds, first=first_folds, only=only_fold)
+    splits = {fold: examples.split(chosen, fold) for fold in wanted}
+    identity = identities.make_identity(recipe, store, dataset.classes, chosen)
+    jobs, sources = worker_count(jobs), sources_digest()
+    # By all folds, not those that are wanted or left: the scores must not depend on these.
+    asked = max(1, worker_count(-1) // max(1, min(jobs, len(folds))))
+    threads = identities.known_threads(folder, identity) or asked
+    network = identities.known_network(folder, identity, sources)
+    if network is None:
+        task = NetworkTask(recipe, store.spec, len(dataset.classes), threads)
+        # In a worker that will train a fold, so that TensorFlow starts no more often.
+        (network,) = imap(build_network, [task], jobs=min(jobs, len(wanted)), backend="loky")
+    identity["network"] = network
+    left, earlier = identities.unfinished_folds(folder, identity, wanted, resume=resume)
+
+    print(f"{folder.path}: {recipe.model} on {store.path}, {len(dataset.classes)} classes, "
+          f"{recipe.labels}-label; folds {', '.join(map(str, wanted))} of {len(folds)}")
+    if left and threads != asked:
+        earlier.append(f"{threads} threads per fold, as the run was begun with, so that its scores "
+                       f"stay the same; delete {folder.path} to use {asked}")
+    for note in notes + earlier:
+        print(f"  note: {note}")
+    side_by_side = max(1, min(jobs, len(left)))
+    tasks = [
+        FoldTask(recipe, identity, sources, folder.fold(fold), store.path, dataset.classes,
+                 *splits[fold], threads=threads, side_by_side=side_by_side)
+        for fold in left
+    ]
+    identities.write_record(folder, identity, store.spec, recipe, folds)
+    for _ in imap(train_one, tasks, jobs=side_by_side, backend="loky"):
+        identities.write_record(folder, identity, store.spec, recipe, folds)
+    return bool(left)
+
+
+def build_network(task: NetworkTask) -> str:
+    """Compute the digest of a recipe's network, in this process or in a worker's."""
+    from pipeline.training import tensorflow_setup as backend
+
+    backend.start(task.threads)
+    from pipeline.training.network import network_digest
+
+    return network_digest(task)
+
+
+def train_one(task: FoldTask) -> int:
+    """Train a fold, in this process or in a worker's; returns the fold."""
+    from pipeline.training import tensorflow_setup as backend
+
+    backend.start(task.threads)
+    from pipeline.training.fold import train_fold
+
+    return train_fold(task)
+
+
+def report(folder: RunFolder, labels: Sequence[Label]) -> None:
+    """Print the out-of-fold lwlrap of the folds that are finished."""
+    oof, _ = folder.load()
+    truth = truth_of({label.clip_id: label for label in labels}, oof)
+    print(f"train: {folder.path}: out-of-fold lwlrap {lwlrap(truth, oof.values):.4f} over "
+          f"{len(truth)} clips")
