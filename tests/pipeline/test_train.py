@@ -573,7 +573,7 @@ def _is_in_use(folder):
 
 def test_threads_follow_from_jobs_and_are_kept(world, train, monkeypatch):
     cores = {-1: 8}
-    monkeypatch.setattr("pipeline.runtime.parallel.worker_count",
+    monkeypatch.setattr("pipeline.training.train_run.worker_count",
                         lambda jobs: cores.get(jobs, jobs))
     fold = RunFolder(world.runs, "mfcc").fold
     assert train("--fold", 0).code == 0  # one job, all cores
