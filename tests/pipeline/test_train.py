@@ -573,7 +573,7 @@ def _is_in_use(folder):
 
 def test_threads_follow_from_jobs_and_are_kept(world, train, monkeypatch):
     cores = {-1: 8}
-    monkeypatch.setattr("pipeline.runtime.parallel.worker_count",
+    monkeypatch.setattr("pipeline.training.train_run.worker_count",
                         lambda jobs: cores.get(jobs, jobs))
     fold = RunFolder(world.runs, "mfcc").fold
     assert train("--fold", 0).code == 0  # one job, all cores
@@ -739,13 +739,11 @@ def test_what_cannot_be_trained_is_said_and_nothing_is_touched(done, train, flag
     assert {p: p.read_bytes() for p in done.runs.rglob("*") if p.is_file()} == before
 
 
-def test_an_unknown_model_is_refused_with_the_known_ones(train, capfd):
-    with pytest.raises(SystemExit) as stopped:
-        train("--model", "conv2")
-    assert stopped.value.code == 2
-    said = capfd.readouterr().err
-    assert "--model: invalid choice: 'conv2'; did you mean conv2d?" in said
-    assert "conv1d" in said
+def test_an_unknown_model_is_refused_with_the_known_ones(run_stage):
+    ended = run_stage("train", "--run", "mfcc", "--model", "conv2")
+    assert ended.code == 2
+    assert "--model: invalid choice: 'conv2'; did you mean conv2d?" in ended.err
+    assert "conv1d" in ended.err
 
 
 def test_one_class_is_nothing_to_tell_apart_and_no_folds_nothing_to_hold_against(world, train):
