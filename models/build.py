@@ -65,6 +65,7 @@ def build(
     normalization: str = "standardize",
     mean: ArrayLike | None = None,
     variance: ArrayLike | None = None,
+    channels: int = 1,
 ) -> keras.Model:
     """Build a model from features, as the stores hold them, to scores from 0 to 1.
 
@@ -82,6 +83,9 @@ def build(
         By `mean` and `variance`, or :class:`models.layers.MinMaxCentring`, which needs neither.
     mean, variance : array-like [shape=(features,)], a number for raw waves
         Of the training clips, in the unit of the features.
+    channels : int > 0 [scalar]
+        Images that lie one behind the other in the features, such as frames, deltas and
+        delta-deltas; each becomes a channel of the network's input.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def build(
     normalizer: keras.Layer = MinMaxCentring()
     if name in ARCHITECTURES:
         n_axes = len(ARCHITECTURES[name].least)
-        if errors := _shape_problems(name, tuple(input_shape)):
+        if errors := _shape_problems(name, tuple(input_shape), channels):
             problems += errors
         elif normalization == "standardize":
             n_features = 1 if n_axes == 1 else input_shape[1]
@@ -124,6 +128,10 @@ def build(
     # float32 like the normalizer: under mixed precision it would round what it reshapes.
     x = keras.layers.Reshape((*input_shape[:n_axes], 1), dtype="float32", name="channel")(inputs)
     x = normalizer(x)
+    if channels > 1:
+        n_frames, n_values = input_shape[0], input_shape[1] // channels
+        x = keras.layers.Reshape((n_frames, channels, n_values), name="images")(x)
+        x = keras.layers.Permute((1, 3, 2), name="channels")(x)
     x = ARCHITECTURES[name].body(x)
     outputs = keras.layers.Dense(
         n_classes, activation=ACTIVATIONS[labels], dtype="float32", name="scores"
@@ -184,7 +192,7 @@ def _choice_problems(what: str, value: str, known: Iterable[str]) -> list[str]:
     return [f"{what} is {value!r}; {hint}"]
 
 
-def _shape_problems(name: str, shape: tuple[int, ...]) -> list[str]:
+def _shape_problems(name: str, shape: tuple[int, ...], channels: int) -> list[str]:
     least = ARCHITECTURES[name].least
     axes = _AXES[len(least)]
     found = f"input_shape is {shape}"
@@ -193,6 +201,10 @@ def _shape_problems(name: str, shape: tuple[int, ...]) -> list[str]:
         return [f"{found}; {needed}"]
     if not all(isinstance(n, Integral) for n in shape):
         return [f"{found}; {needed} in whole numbers"]
+    if channels > 1:
+        if len(least) < 2 or shape[1] % channels:
+            return [f"{found}; it cannot be {channels} channels of the same width"]
+        shape = (shape[0], shape[1] // channels)
     return [
         f"{found}; {name} needs at least {low} {axis}, not {n}"
         for n, low, axis in zip(shape, least, axes, strict=False) if n < low

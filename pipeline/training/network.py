@@ -51,7 +51,7 @@ def make_model(
         model = build(
             recipe.model, (n_frames, spec.width) if spec.width else (n_frames,), n_classes,
             labels=recipe.labels, normalization=recipe.normalization, mean=mean,
-            variance=variance,
+            variance=variance, channels=spec.declaration.channels,
         )
     except ValueError as error:
         raise UsageError(

@@ -271,3 +271,27 @@ def test_compile_refuses_an_unknown_kind_of_labels():
     model = build("dummy1d", (5,), 2, **GOOD)
     with pytest.raises(ValueError, match="labels is 'one'; known: single, multi"):
         compile_for(model, "one", 0.01)
+
+
+def test_deltas_become_channels():
+    """The values of a frame are images one behind the other: three of 20 are three channels."""
+    model = build("conv2d", (32, 60), 5, labels="multi", mean=np.arange(60), variance=np.ones(60),
+                  channels=3)
+    body = keras.Model(model.input, model.get_layer("channels").output)
+    crop = np.random.default_rng(0).standard_normal((1, 32, 60)).astype(np.float32)
+    (found,) = np.asarray(body(crop))
+    assert found.shape == (32, 20, 3)
+    for channel in range(3):
+        part = slice(20 * channel, 20 * (channel + 1))
+        np.testing.assert_allclose(found[:, :, channel], (crop - np.arange(60))[0, :, part],
+                                   rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "shape", "message"), [
+    ("conv2d", (32, 61), "cannot be 3 channels of the same width"),
+    ("conv2d", (32, 45), "conv2d needs at least 16 features, not 15"),
+    ("conv1d", (32000,), "cannot be 3 channels of the same width"),
+])
+def test_channels_that_cannot_be(name, shape, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, shape, 5, labels="multi", normalization="min-max", channels=3)
