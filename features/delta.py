@@ -62,7 +62,8 @@ class Delta(Feature):
         if self.n_context % 2 == 0:
             errors.append(f"n_context is {self.n_context}: needs an odd number")
         if self.of.width == 0 or isinstance(self.of, Delta):
-            errors.append(f"of is a {self.of.kind}: needs a feature with several values per frame")
+            errors.append(f"of is of kind {self.of.kind}: needs a feature of several values per "
+                          "frame, and not a delta")
         return errors
 
     @property

@@ -49,6 +49,7 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_labels
+    from pipeline.runs.choice import trained_runs
     from pipeline.runs.folder import RunFolder
     from pipeline.scoring.combination import (
         check_members,
@@ -59,7 +60,7 @@ def run(settings: Settings) -> None:
 
     names = settings.runs
     if names is None:
-        names = tuple(read_values(settings.params, "runs"))
+        names = trained_runs(settings.runs_dir, read_values(settings.params, "runs"))
     out = RunFolder(settings.runs_dir, settings.name)
     mode = check_members(out, names, method=settings.method, weights=settings.weights)
     labels = {label.clip_id: label for label in read_labels(settings.data)}

@@ -43,6 +43,7 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_dataset, read_labels
+    from pipeline.runs.choice import trained_runs
     from pipeline.runs.folder import RunFolder
     from pipeline.scoring.evaluated_runs import check_runs, measure_run, print_table
     from pipeline.scoring.evaluation_files import write_evaluation
@@ -51,7 +52,7 @@ def run(settings: Settings) -> None:
     names = settings.runs
     if names is None:
         ensemble = read_values(settings.params, "ensemble")["name"]
-        names = (*read_values(settings.params, "runs"), ensemble)
+        names = (*trained_runs(settings.runs_dir, read_values(settings.params, "runs")), ensemble)
     if not names:
         raise UsageError("no runs to measure; name them: --runs A B")
     dataset = read_dataset(settings.data)

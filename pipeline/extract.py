@@ -1,4 +1,4 @@
-"""Decode every clip once, in parallel, into HDF5 stores of waveforms, MFCC and log-mel frames.
+"""Decode every clip once, in parallel, into one HDF5 store per feature.
 
   python -m pipeline.extract                              what prepare wrote, with params.yaml
   python -m pipeline.extract --dry-run                    show what would be done, write nothing
@@ -48,11 +48,11 @@ def feature_entries() -> list[type]:
 class Settings:
     data: Annotated[Path, Help("folder that prepare wrote, or a data set's folder")]
     out: Annotated[Path, Help("folder to write the stores to")]
-    features: Annotated[tuple[str, ...], Help(
-        "names of the features to extract, one store each"
+    features: Annotated[tuple[str, ...] | None, Help(
+        "names of the features to extract, one store each; none: all of params.yaml"
     )]
     named: Annotated[Mapping[str, Any], Section("features", feature_entries), Help(
-        "the features by name"
+        "KEY of the feature NAME, such as --features.mfcc.n-mfcc 20"
     )]
     sr: Annotated[int, Ge(1000), Le(768_000), SharedBy("features"), Help(
         "sampling rate of the features (Hz)"
@@ -109,7 +109,8 @@ def run(settings: Settings) -> None:
 
     if settings.jobs == 0:
         raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one per CPU core")
-    stores = [store_path(settings.out, feature) for feature in settings.features]
+    names = tuple(settings.named) if settings.features is None else settings.features
+    stores = [store_path(settings.out, name) for name in names]
     if not settings.dry_run and (settings.force or not all(map(os.path.exists, stores))):
         parallel.start_ahead(jobs=settings.jobs, backend=settings.backend)
     # Imported late: they have much to import.
@@ -117,7 +118,7 @@ def run(settings: Settings) -> None:
     from pipeline.extraction.stores import extract_stores
     from pipeline.extraction.targets import make_targets
 
-    targets = make_targets(settings.named, settings.features, trim_db=settings.trim_db)
+    targets = make_targets(settings.named, names, trim_db=settings.trim_db)
     # Prepare's setting, for a data set that was not prepared.
     drop_known_bad = (is_prepared(settings.data)
                       or bool(read_values(settings.params, "prepare")["drop_known_bad"]))

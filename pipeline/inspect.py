@@ -65,8 +65,10 @@ def run(settings: Settings) -> None:
 
         draw_clip(drawn, settings.clip, settings.plot)
         print(f"  drawn       {settings.plot}")
-    if errors or any(isinstance(error, StoreError) for error in failed):
-        raise StoreError(f"{len(errors) + len(failed)} mismatches; extract again with --force")
+    if errors:
+        raise StoreError(f"{len(errors)} mismatches; extract again with --force")
+    if any(isinstance(error, StoreError) for error in failed):
+        raise StoreError(f"{len(failed)} of {len(settings.stores)} stores cannot be read")
     if failed:
         raise UsageError(f"{len(failed)} of {len(settings.stores)} stores cannot be opened")
 

@@ -34,6 +34,7 @@ from models.names import Model
 from pipeline.cli import main as stage
 from pipeline.cli.declaration import entry_class
 from pipeline.cli.markers import FlagOnly, Help, Section, SharedBy
+from pipeline.cli.params_file import PARAMS, read_values
 from pipeline.runtime.choices import LabelMode, Monitor, Normalization, Pad
 
 
@@ -47,7 +48,9 @@ class Settings:
     data: Annotated[Path, Help("folder that prepare wrote, with the labels and folds")]
     stores: Annotated[Path, Help("folder of the stores that extract wrote")]
     runs_dir: Annotated[Path, Help("folder of all runs")]
-    runs: Annotated[Mapping[str, Any], Section("runs", run_entries), Help("the runs by name")]
+    runs: Annotated[Mapping[str, Any], Section("runs", run_entries), Help(
+        "KEY of the run NAME, such as --runs.mfcc.epochs 80"
+    )]
     folds: Annotated[int | None, Ge(1), Help(
         "train only the first N of the folds that prepare made; none: all"
     )]
@@ -97,6 +100,8 @@ class Settings:
     resume: Annotated[bool, FlagOnly(), Help(
         "only resume an unfinished run; refuse to start one from scratch"
     )] = False
+    params: Annotated[Path, FlagOnly(), Help(
+        "file with the settings; a flag wins over its key there")] = PARAMS
 
 
 def run(settings: Settings) -> None:
@@ -106,7 +111,8 @@ def run(settings: Settings) -> None:
     from pipeline.store.reader import open_store
     from pipeline.training.train_run import report, train_run
 
-    folder, chosen = choose_run(settings, *run_entries())
+    folder, chosen = choose_run(settings, *run_entries(),
+                                features=read_values(settings.params, "features"))
     dataset, labels = read_dataset(settings.data), read_labels(settings.data)
     store = open_store(store_path(settings.stores, chosen.features))
     if not train_run(folder, chosen, dataset, labels, store, first_folds=settings.folds,

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("features", "models", "pipeline")
 
 # The stages that may load TensorFlow, and those that may draw with librosa.
-TRAINING = {"pipeline.train", "pipeline.predict", "pipeline.tag"}
-DRAWING = {"pipeline.inspect", "pipeline.explore", "pipeline.report"}
+TRAINING = {"pipeline.train", "pipeline.predict"}
+DRAWING = {"pipeline.inspect"}
 
 
 def read(root: Path) -> dict[str, ast.Module]:
@@ -52,7 +52,7 @@ def within(name: str, packages: set[str]) -> bool:
     return any(name == each or name.startswith(each + ".") for each in packages)
 
 
-def is_verb(tree: ast.Module) -> bool:
+def is_stage(tree: ast.Module) -> bool:
     """Whether a module ends in ``stage.main(...)``."""
     return any(
         isinstance(node, ast.Call) and ast.unparse(node.func) == "stage.main"
@@ -60,8 +60,8 @@ def is_verb(tree: ast.Module) -> bool:
     )
 
 
-def verbs(root: Path) -> list[str]:
-    return [name for name, tree in read(root).items() if is_verb(tree)]
+def stages(root: Path) -> list[str]:
+    return [name for name, tree in read(root).items() if is_stage(tree)]
 
 
 def own_imports(modules: dict[str, ast.Module]) -> dict[str, set[str]]:
@@ -157,7 +157,7 @@ def not_stages(root: Path) -> list[str]:
     """Files in pipeline/ that are no stage."""
     return [
         f"{name} is no stage" for name, tree in read(root).items()
-        if package_of(name, {}, root) == "pipeline" and name != "pipeline" and not is_verb(tree)
+        if package_of(name, {}, root) == "pipeline" and name != "pipeline" and not is_stage(tree)
     ]
 
 
@@ -171,12 +171,12 @@ def not_features(root: Path) -> list[str]:
     ]
 
 
-def imported_verbs(root: Path) -> list[str]:
+def imported_stages(root: Path) -> list[str]:
     """Imports of stages: what two of them need is a noun of its own."""
-    stages = set(verbs(root))
+    files = set(stages(root))
     return [
         f"{name} imports {target}" for name, targets in own_imports(read(root)).items()
-        for target in sorted(targets & stages)
+        for target in sorted(targets & files)
     ]
 
 
@@ -195,7 +195,7 @@ RULES = {
     "a file in features/ is a feature": not_features,
     "a folder imports what its docstring says": undeclared_imports,
     "no two folders may import each other": circles,
-    "nothing imports a stage": imported_verbs,
+    "nothing imports a stage": imported_stages,
     "audio is decoded and resampled in one place":
         lambda root: strays(root, {"soundfile", "soxr"}, {"pipeline.audio"}),
     "HDF5 is read and written in one place":
@@ -346,8 +346,8 @@ def test_modules_that_only_import_each_other_belong_to_nobody(sound):
 
 
 def test_the_stages_are_found(sound):
-    assert verbs(sound) == ["pipeline.extract", "pipeline.inspect", "pipeline.train"]
-    assert {"pipeline.extract", "pipeline.inspect", "pipeline.prepare"} <= set(verbs(ROOT))
+    assert stages(sound) == ["pipeline.extract", "pipeline.inspect", "pipeline.train"]
+    assert {"pipeline.extract", "pipeline.inspect", "pipeline.prepare"} <= set(stages(ROOT))
 
 
 def loaded(code: str) -> set[str]:
@@ -408,9 +408,9 @@ def test_features_are_computed_without_librosa():
     assert not {"librosa", "soundfile", "h5py", "pandas", "pipeline"} & modules
 
 
-@pytest.mark.parametrize("verb", verbs(ROOT))
-def test_help_is_instant(verb):
-    modules = loaded(help_of(verb))
+@pytest.mark.parametrize("stage", stages(ROOT))
+def test_help_is_instant(stage):
+    modules = loaded(help_of(stage))
     assert "pipeline" in modules
     heavy = {"numpy", "scipy", "h5py", "pandas", "tensorflow", "keras", "joblib", "pydantic",
              "sklearn", "matplotlib", "librosa"}

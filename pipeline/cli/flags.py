@@ -61,11 +61,11 @@ def make_parser(
         )
     for section in (name for name, keys in sections.items() if keys is None):
         field = named_section(section, stage, fields)
-        group = parser.add_argument_group(f"settings of one entry of {section}, by its name")
+        group = parser.add_argument_group(f"settings of one entry of section {section}")
         # Only for show: the names are params.yaml's, see `expand_dotted`.
         group.add_argument(
             f"--{section}.NAME.KEY", metavar="VALUE", default=argparse.SUPPRESS,
-            help=field.help or f"the same as --set {section}.NAME.KEY=VALUE",
+            help=f"{field.help}; the same as --set {section}.NAME.KEY=VALUE",
         )
     return parser
 

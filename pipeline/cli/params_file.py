@@ -37,7 +37,7 @@ def read_document(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from None
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _loader())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
@@ -46,6 +46,26 @@ def read_document(path: Path) -> dict[str, Any]:
     except ValueError as error:  # 2026-13-01 looks like a date
         raise UsageError(f"{path}: not valid YAML: {error}") from None
     return document if isinstance(document, dict) else {}
+
+
+def _loader() -> Any:
+    """YAML's safe loader, which refuses a key that is given twice: the first would be lost."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = set()
+            for key_node, _ in node.value:
+                if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *other
+                    continue
+                key = self.construct_object(key_node)
+                if key in keys:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{key} is given twice", key_node.start_mark)
+                keys.add(key)
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def read_values(path: Path, section: str) -> dict[str, Any]:
@@ -77,7 +97,7 @@ def wrong_sections(
             errors.append(f"{path}: {_no_section(section)}")
             continue
         if keys is None:
-            errors += [f"{path}: {section}.{name}: the name {name} needs to be a text; quote it"
+            errors += [f"{path}: {section}.{name}: the name {name} is not a text; put it in quotes"
                        for name in found if not isinstance(name, str)]
             continue
         known = SHARED_SECTIONS.get(section) or keys

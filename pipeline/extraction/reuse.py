@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from pipeline.audio import headers
 from pipeline.dataset.tables import Clip
@@ -151,7 +152,7 @@ def _stores_of(out: Path, name: str, spec: FeatureSpec) -> ReusableStores:
 def _difference(old: FeatureSpec, new: FeatureSpec) -> str:
     """Describe what changed: 'settings changed: n_mels 128, now 64'."""
     before, now = (
-        {"feature": s.feature, "version": s.version, "dtype": s.dtype, **s.config}
+        {"feature": s.feature, "version": s.version, "dtype": s.dtype, **_flat(s.config)}
         for s in (old, new)
     )
     changes = [
@@ -159,6 +160,17 @@ def _difference(old: FeatureSpec, new: FeatureSpec) -> str:
         for key in dict.fromkeys([*now, *before]) if before.get(key) != now.get(key)
     ]
     return "settings changed: " + "; ".join(changes)
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a feature, those of a feature inside by dotted keys: ``of.n_mfcc``."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            result |= _flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
 
 
 def source_states(

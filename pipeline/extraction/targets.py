@@ -81,9 +81,12 @@ def make_targets(
 def _feature(entries: Mapping[str, Any], name: str, inside: tuple[str, ...] = ()) -> Feature:
     """The feature of a name, with those that it is made of; ValueError if that cannot be."""
     if name not in entries:
-        raise ValueError(f"features has no {name!r}; {suggestion(name, entries)}")
+        where = f"features.{inside[-1]}.of is" if inside else "no feature is named"
+        others = [each for each in entries if each not in inside]
+        raise ValueError(f"{where} {name!r}; {suggestion(name, others)}")
     if not re.fullmatch(r"[\w][\w.+-]*", name):
-        raise ValueError(f"features.{name}: the name is a file's; use letters, digits, - _ . +")
+        raise ValueError(f"feature {name!r}: a store's file gets this name; use letters, digits, "
+                         "- _ . +, and begin with a letter or digit")
     if name in inside:
         raise ValueError(f"features.{name} is made of itself: {' of '.join((*inside, name))}")
     entry, settings = entries[name], {}

@@ -278,6 +278,9 @@ class RunFolder:
             If run.json is damaged.
         """
         if not self.is_run:
+            if is_folder_name(self.name) and self.begun_folds():
+                raise UsageError(f"{self.path}: no fold is finished; run `{_TRAIN} --run "
+                                 f"{self.name}` again to resume")
             known = sorted(p.parent.name for p in self.runs_dir.glob(f"*/{_RUN}"))
             near = difflib.get_close_matches(self.name, known, 1)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -286,6 +289,8 @@ class RunFolder:
         path = self.record_path
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(facts, dict):
+                raise TypeError("no JSON object")
             kind = facts.get("kind", "train")
             keys = [key for key in _KEYS[kind] if key in facts]
             values: dict[str, Any] = {
@@ -298,7 +303,7 @@ class RunFolder:
             if kind == "train" and "folds" not in facts:
                 raise KeyError("folds")
         except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise StoreError(f"{path}: not a valid run.json ({error!r}); train the run again"
+            raise StoreError(f"{path}: damaged ({error}); train the run again"
                              ) from None
         if (not all(type(k) is int for k in record.folds)
                 or record.label_mode not in ("multi", "single")):
@@ -363,8 +368,8 @@ class RunFolder:
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a run's name is the name of a folder in RUNS, not a path elsewhere."""
-    return name not in ("", ".", "..") and Path(name).name == name
+    """Whether a run's name is the name of a folder in RUNS, not hidden and not a path elsewhere."""
+    return bool(name) and not name.startswith(".") and Path(name).name == name
 
 
 def write_json(path: Path, content: Any) -> None:

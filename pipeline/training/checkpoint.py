@@ -49,8 +49,10 @@ def restore(path: Path, model: Any) -> list[EpochRow]:
         if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
             raise ValueError("its variables are those of another model")
     except _BROKEN as error:
+        # NumPy takes what it does not know for a pickle, and explains how to load that.
+        reason = "it is damaged" if "pickle" in str(error) else str(error)
         raise StoreError(
-            f"{path}: cannot resume from this file: {error}. Delete it to retrain the fold"
+            f"{path}: cannot resume from this file: {reason}. Delete it to retrain the fold"
         ) from None
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

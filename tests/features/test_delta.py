@@ -67,5 +67,5 @@ def test_settings_that_are_refused():
         Delta(n_context=8)
     with pytest.raises(ValueError, match="order is 3: needs a whole number, 1 to 2"):
         Delta(order=3)
-    with pytest.raises(ValueError, match="of is a waveform: needs a feature with several values"):
+    with pytest.raises(ValueError, match="of is of kind waveform: needs a feature of several"):
         Delta(Waveform())

@@ -19,7 +19,10 @@ from pipeline.scoring import metrics
 ROOT = Path(__file__).resolve().parents[2]
 
 # Small, and unlike the notebook's: any length that the layers allow will do.
-SHAPES = {"conv1d": (2000,), "conv2d": (33, 20), "dummy1d": (50, 1), "dummy2d": (6, 5)}
+SHAPES = {
+    name: tuple(map(max, ((2000,), (33, 20))[len(each.least) - 1], each.least))
+    for name, each in ARCHITECTURES.items()
+} | {"dummy1d": (50, 1), "dummy2d": (6, 5)}
 
 LOAD = """
 import sys
@@ -54,12 +57,8 @@ def mixed_precision():
     keras.config.set_dtype_policy(before)
 
 
-def test_every_model_is_tested():
-    assert list(SHAPES) == list(ARCHITECTURES)
-
-
 def test_names_are_those_of_the_table_and_need_no_keras():
-    assert list(MODELS) == list(ARCHITECTURES)
+    assert set(MODELS) == set(ARCHITECTURES)
     assert len(ARCHITECTURES[default_model(0)].least) == 1
     assert len(ARCHITECTURES[default_model(40)].least) == 2
     code = "import sys, models.names; assert not {'keras', 'numpy'} & set(sys.modules)"

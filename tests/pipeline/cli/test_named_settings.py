@@ -257,7 +257,7 @@ def test_flags_that_argparse_refuses(params, flags, capsys):
      "FILE: features.raw is 'wave': needs a mapping with its settings"),
     (("{kind: wave, sr: 16000}", ""),
      "FILE: features.raw is None: needs a mapping with its settings"),
-    (("raw: {k", "5: {k"), "FILE: features.5: the name 5 needs to be a text; quote it"),
+    (("raw: {k", "5: {k"), "FILE: features.5: the name 5 is not a text; put it in quotes"),
     (("{feature: mel}", "{epochs: 1}"), "FILE: runs.a.feature is missing"),
     (("{feature: mel}", "{feature: mel, epoch: 1}"),
      "FILE: unknown key runs.a.epoch; did you mean epochs?"),

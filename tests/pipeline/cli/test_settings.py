@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 
 from pipeline import extract
 from pipeline.cli.markers import AlsoPositional, FlagOnly, Help, Positional
-from pipeline.cli.params_file import PARAMS, read_values
+from pipeline.cli.params_file import PARAMS, read_document, read_values
 from pipeline.cli.settings import parse
 from pipeline.runtime.errors import UsageError
 
@@ -346,3 +346,10 @@ def test_importing_settings_is_cheap():
     ).stdout.split()
     assert "argparse" in loaded
     assert not {"yaml", "pydantic", "numpy", "pandas", "h5py"} & set(loaded)
+
+
+def test_a_key_given_twice_is_an_error(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("features:\n  mfcc: {kind: mfcc}\n  mfcc: {kind: logmel}\n")
+    with pytest.raises(UsageError, match=r"params\.yaml:3:3: not valid YAML: mfcc is given twice"):
+        read_document(path)
