@@ -114,7 +114,6 @@ def test_a_new_feature_and_run_in_params_go_all_the_way(project: Project) -> Non
     assert project.repro("submit") | project.repro("evaluate") == everything
     before = project.stores()
     project.set("features", small={"kind": "logmel", "n_mels": 20, "hop_length": 1024})
-    project.set("extract", features=[*STORES, "small"])
     project.set("runs", **{"small-dummy": {"features": "small", "model": "dummy2d"}})
     ran = project.repro("submit") | project.repro("evaluate")
     assert ran == {"extract", "train@small-dummy", "predict@small-dummy", "ensemble", "evaluate",

@@ -55,6 +55,8 @@ def start(threads: int | None = None) -> None:
         raise UsageError(
             f"TensorFlow does not start ({error}); install it with: pip install '.[train]'"
         ) from None
+    # Every fold's network is traced for itself, which TensorFlow warns of as a likely mistake.
+    tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
     if not tf.config.list_physical_devices("GPU"):
         os.environ["TF_NUM_INTEROP_THREADS"] = "1"  # read when the first operation runs
