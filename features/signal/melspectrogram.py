@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def frame_count(n_samples: int, *, n_fft: int, hop_length: int) -> int:
-    """Frames of a centred STFT: the frame law that every framed feature obeys.
+    """Count the frames of a centred STFT: the number that every framed feature has.
 
     ``1 + n_samples // hop_length`` for an even `n_fft`, as librosa pads ``n_fft // 2`` zeros at
     each end.
