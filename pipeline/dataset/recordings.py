@@ -59,7 +59,7 @@ def find_recordings(root: Path, *, skip: Path | None = None) -> Recordings:
                 for entry in entries:
                     path = f"{inside}/{entry.name}" if inside else entry.name
                     hidden = entry.name.startswith(".")
-                    if not entry.is_dir():
+                    if not _is_folder(entry):
                         _add_file(path, found, other, hidden=hidden)
                     elif own and os.path.samestat(entry.stat(), own):
                         continue
@@ -84,6 +84,13 @@ def find_recordings(root: Path, *, skip: Path | None = None) -> Recordings:
         found.notes.append(f"linked folders are left out: {listed(sorted(links))}; "
                            "give such a folder itself, or link its files")
     return found
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself: reported as a clip if it has the name of one
 
 
 def _add_file(path: str, found: Recordings, other: Counter[str], *, hidden: bool) -> None:
