@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.dataset.layouts import (
     SplitNames,
 )
 from pipeline.dataset.own_table import audio_folder, folders_in, only_table
-from pipeline.dataset.recordings import Recordings, find_recordings
+from pipeline.dataset.recordings import Recordings, find_recordings, shown
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.rows import each_row
 
@@ -134,6 +135,9 @@ def find_tables(data: Path) -> tuple[DataFolder | None, list[str]]:
     UsageError
         If there is no such folder, or more than one table or layout could be meant.
     """
+    if (text := shown(os.fspath(data))) != os.fspath(data):
+        raise UsageError(f"{text}: its name is not UTF-8 or has a control character, which no "
+                         "table can hold; rename the folder")
     if not data.exists():
         raise UsageError(f"{data}: no such folder. {GET_DATA}")
     if not data.is_dir():
@@ -168,7 +172,7 @@ def _of_csv(root: Path, table: Path) -> DataFolder:
 def _of_table(table: Path) -> DataFolder:
     """The data set of one table: one that a layout knows by its name, or the user's own."""
     if is_audio_name(table.name):
-        raise UsageError(f"{table} is one recording: give its folder. {_looked_for()}")
+        raise UsageError(f"{table} is one recording: give the folder that it is in")
     for layout in LAYOUTS.values():
         if layout.columns == COLUMNS or table.name not in _tables(layout):
             continue

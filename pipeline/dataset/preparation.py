@@ -16,6 +16,7 @@ from pipeline.dataset.clip_rows import ListedClip
 from pipeline.dataset.header_scan import scan
 from pipeline.dataset.layouts import LAYOUTS
 from pipeline.dataset.listing import ListedClips
+from pipeline.dataset.recordings import shown
 from pipeline.dataset.relabel import place, read_relabelling, relabelled
 from pipeline.dataset.tables import Clip, Dataset, Label
 from pipeline.runtime import problems as problem_tables
@@ -274,6 +275,8 @@ def _unnamed(listing: ListedClips) -> list[str]:
     """List the files that no table names, in the folders and with the suffixes of named ones."""
     named: dict[str, set[str]] = {}
     for clip in listing.clips:
+        if clip.where == clip.clip_id:
+            continue  # no table names it: all audio of its folder is listed
         folder, name = os.path.split(clip.path)
         named.setdefault(folder, set()).add(name)
     notes = []
@@ -292,6 +295,8 @@ def _unnamed(listing: ListedClips) -> list[str]:
         except OSError:
             continue  # no such folder: each of its clips is a problem already
         if extra:
-            some = ", ".join(extra[:3]) + (", …" if len(extra) > 3 else "")
-            notes.append(f"{len(extra)} files in {folder or '.'}/ are not in any table: {some}")
+            some = ", ".join(map(shown, extra[:3])) + (", …" if len(extra) > 3 else "")
+            files = "1 file" if len(extra) == 1 else f"{len(extra)} files"
+            are = "is" if len(extra) == 1 else "are"
+            notes.append(f"{files} in {folder or '.'}/ {are} not in any table: {some}")
     return notes

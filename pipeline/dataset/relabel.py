@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.dataset.csv_rows import label_names
+from pipeline.dataset.csv_rows import columns, label_names
 from pipeline.dataset.tables import Label
 from pipeline.runtime.errors import UsageError, suggestion
 from pipeline.runtime.problems import BadClip
@@ -70,11 +70,7 @@ def read_relabelling(
     """
     rows = each_row(path)
     _, header = next(rows)
-    names = [name.strip() for name in header]
-    if lacking := [name for name in COLUMNS if names.count(name) != 1]:
-        raise UsageError(f"{path}:1: needs one column {' and one column '.join(lacking)} "
-                         f"(it has: {', '.join(names)})")
-    place = [names.index(column) for column in COLUMNS]
+    column_of = columns(path, header, {name: (name,) for name in COLUMNS})
     corrected: dict[str, tuple[str, ...]] = {}
     dropped, first, errors = set[str](), dict[str, int](), list[str]()
     for line, cells in rows:
@@ -84,7 +80,7 @@ def read_relabelling(
             if len(cells) != len(header):
                 raise ValueError(f"{len(cells)} cells, the header has {len(header)}; several "
                                  'labels need quotes around them: "Bark,Meow"')
-            clip_id, action, new = (cells[i].strip() for i in place)
+            clip_id, action, new = (cells[column_of[name]].strip() for name in COLUMNS)
             action = action.lower()
             wrong = _errors(clip_id, action, new, splits, classes)
             if clip_id in first:

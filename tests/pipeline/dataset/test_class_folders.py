@@ -177,6 +177,7 @@ def test_bad_files_and_names(data):
     result = prepare(root)
     assert {(p.where, p.reason) for p in result.problems} == {
         ("Bark/b.wav", "empty"), ("Bark/p.wav", "not-a-file"), ("Bark/caf\\xe9.wav", "bad-name")}
+    "\n".join(result.notes).encode()  # a terminal takes it
     preparation.write(result, root / "out")
 
 

@@ -80,9 +80,10 @@ def test_all_that_is_wrong_is_listed(path):
 
 
 @pytest.mark.parametrize(("header", "words"), [
-    (("clip_id", "action"), "needs one column new_labels (it has: clip_id, action)"),
-    (("fname", "labels"), "one column clip_id and one column action and one column new_labels"),
-    (("clip_id", "clip_id", "action", "new_labels"), "one column clip_id"),
+    (("clip_id", "action"), "no column new_labels (it has: clip_id, action)"),
+    (("fname", "labels"), "no column clip_id, no column action, no column new_labels"),
+    (("clip_id", "clip_id", "action", "new_labels"), "more than one column clip_id"),
+    (("clip_id;action;new_labels",), "separated by semicolons"),
 ])
 def test_columns_that_are_missing(path, header, words):
     write(path, header=header)
