@@ -131,7 +131,7 @@ from pipeline.scoring.metrics import lwlrap
 scores, _ = RunFolder(Path("runs"), "mfcc").load()
 of_clip = labels.set_index("clip_id")["labels"].str.split(",")
 truth = np.array([[name in of_clip[c] for name in scores.classes] for c in scores.clip_ids])
-print(f"lwlrap {lwlrap(truth, scores.values):.3f} over {len(truth)} clips that the networks did not see")
+print(f"lwlrap {lwlrap(truth, scores.values):.3f} over {len(truth)} clips, out of fold")
 
 per_clip = [lwlrap(truth[i:i + 1], scores.values[i:i + 1]) for i in range(len(truth))]
 for i in np.argsort(per_clip)[:3]:
