@@ -120,7 +120,10 @@ def _named(row: dict[str, str], layout: Layout, part: SplitFiles, where: str) ->
     top, _, inside = path.partition("/")
     split = class_folders.split_of(top, layout) if inside else None
     if "labels" not in row:
-        row["labels"] = class_folders.class_of(inside if split else path)
+        row["labels"] = label = class_folders.class_of(inside if split else path)
+        if "," in label:
+            raise BadClip("bad-row", f"{path} is in the folder {label!r}, whose comma would make "
+                          "several classes of it", "Rename the folder, also in the table")
     return ListedClip(path, "", where, split=split or part.split)
 
 

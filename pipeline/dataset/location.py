@@ -18,8 +18,8 @@ from pipeline.dataset.layouts import (
     SplitNames,
 )
 from pipeline.dataset.own_table import audio_folder, folders_in, only_table
-from pipeline.dataset.recordings import Recordings, find_recordings, shown
-from pipeline.runtime.errors import UsageError
+from pipeline.dataset.recordings import Recordings, find_recordings, is_folder, shown
+from pipeline.runtime.errors import UsageError, listed
 from pipeline.runtime.rows import each_row
 
 CSV = LAYOUTS["csv"]
@@ -107,7 +107,7 @@ def locate(data: Path) -> DataFolder:
         hint = f" (unpack {packed} first)" if packed else ""
         raise UsageError(
             f"{data}: no data: no CSV there names clips, and there is no audio{hint}. "
-            f"{_looked_for()}\n{GET_DATA}"
+            f"{_found(data)}\n{_looked_for()}\n{GET_DATA}"
         )
     folders = split_folders(data, layout, recordings)
     parts = tuple(SplitFiles(split_of(f, layout) or "curated", None, f, True) for f in folders)
@@ -258,6 +258,12 @@ def _nearby(root: Path) -> list[Path]:
         except UsageError:
             continue
     return found
+
+
+def _found(root: Path) -> str:
+    with os.scandir(root) as entries:
+        names = sorted(shown(e.name) + "/" * is_folder(e) for e in entries if e.name[0] != ".")
+    return f"Found: {listed(names) or 'nothing'}"
 
 
 def _looked_for() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.dataset import csv_rows
 from pipeline.dataset.layouts import SUBMISSION
+from pipeline.dataset.recordings import is_folder
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.problems import BadClip
 from pipeline.runtime.rows import read_rows
@@ -67,4 +68,4 @@ def audio_folder(root: Path, table: Path) -> str:
 def folders_in(root: Path) -> list[str]:
     """List the folders in a folder, sorted, without hidden ones."""
     with os.scandir(root) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and e.name[0] != ".")
+        return sorted(e.name for e in entries if is_folder(e) and e.name[0] != ".")

@@ -59,7 +59,7 @@ def find_recordings(root: Path, *, skip: Path | None = None) -> Recordings:
                 for entry in entries:
                     path = f"{inside}/{entry.name}" if inside else entry.name
                     hidden = entry.name.startswith(".")
-                    if not _is_folder(entry):
+                    if not is_folder(entry):
                         _add_file(path, found, other, hidden=hidden)
                     elif own and os.path.samestat(entry.stat(), own):
                         continue
@@ -86,7 +86,8 @@ def find_recordings(root: Path, *, skip: Path | None = None) -> Recordings:
     return found
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder or a link to one."""
     try:
         return entry.is_dir()
     except OSError:

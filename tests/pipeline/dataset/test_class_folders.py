@@ -116,8 +116,8 @@ def test_nothing_there_says_what_was_looked_for(data):
     (root / "Bark" / "notes.txt").write_text("x")
     with pytest.raises(UsageError) as error:
         prepare(root)
-    for words in ("there is no audio", "Looked for:", "meta/esc50.csv", "UrbanSound8K.csv",
-                  "metadata.csv", "train/CLASS/a.wav", "python -m pipeline.demo"):
+    for words in ("there is no audio", "Found: Bark/\n", "Looked for:", "meta/esc50.csv",
+                  "UrbanSound8K.csv", "metadata.csv", "train/CLASS/a.wav", "python -m pipeline.demo"):
         assert words in str(error.value)
 
 
@@ -125,10 +125,11 @@ def test_files_beside_the_classes_are_problems(data):
     root, put = data
     put("Bark/a.wav", "Meow/b.wav", "loose.wav")
     (root / "README.md").write_text("x")
+    (root / ".loop").symlink_to(".loop")
     result = prepare(root)
     assert [(p.where, p.reason) for p in result.problems] == [("loose.wav", "no-label")]
     assert [c.clip_id for c in result.clips] == ["Bark/a.wav", "Meow/b.wav"]
-    assert "1 file that is not audio is left out: 1 .md" in result.notes
+    assert "2 files that are not audio are left out: 1 .md, 1 hidden" in result.notes
 
 
 def test_classes_without_audio_are_told(data):

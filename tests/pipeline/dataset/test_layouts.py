@@ -358,13 +358,15 @@ def test_metadata_at_the_top_names_files_of_the_splits(tmp_path):
 
 
 def test_metadata_without_labels_leaves_them_to_the_folders(tmp_path):
-    for name in ("A/a.wav", "B/b.wav", "c.wav"):
+    for name in ("A/a.wav", "B/b.wav", "c.wav", "C, D/d.wav", "x/E/e.wav"):
         put((tmp_path / name).parent, Sound(Path(name).name, ""))
     table(tmp_path / "metadata.csv", "file_name,text", ("A/a.wav", "x"), ("B/b.wav", "y"),
-          ("c.wav", "z"))
+          ("c.wav", "z"), ("C, D/d.wav", ""), ("x/E/e.wav", ""))
     listing = datasets.read(tmp_path)
     assert rows(listing)[:2] == [("A/a.wav", ("A",), "curated"), ("B/b.wav", ("B",), "curated")]
-    assert [(p.where, p.reason) for p in listing.problems] == [("metadata.csv:4", "no-label")]
+    assert [(p.where, p.reason) for p in listing.problems] == [
+        ("metadata.csv:4", "no-label"), ("metadata.csv:5", "bad-row"),
+        ("metadata.csv:6", "bad-row")]
 
 
 @pytest.mark.parametrize(("data", "words"), [
