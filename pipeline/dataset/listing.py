@@ -121,8 +121,12 @@ def _read_folder(listing: ListedClips, place: DataFolder, part: SplitFiles) -> N
 
 def _finish_folders(listing: ListedClips, place: DataFolder) -> None:
     """Report what concerns all splits of folders: doubles, validation clips, other files."""
-    listing.problems.extend(place.recordings.problems)
-    listing.notes.extend(place.recordings.notes)
+    if not all(part.table for part in place.parts):
+        listing.problems.extend(place.recordings.problems)
+        listing.notes.extend(place.recordings.notes)
+    known = {c.clip_id for c in listing.clips}
+    if extra := [path for path in place.recordings.paths if path not in known]:
+        listing.notes.append(f"recordings that no table names: {listed(extra)}")
     in_folders = {c.clip_id: ",".join(c.labels) for c in listing.clips if c.where == c.clip_id}
     doubles = class_folders.same_recordings(place.root, in_folders)
     listing.rejected.update(problem.where for problem in doubles)

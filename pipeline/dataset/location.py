@@ -63,7 +63,7 @@ class DataFolder:
     notes : tuple of str
         What is ignored.
     recordings : Recordings
-        The audio in the folder, where that and not a table says what the clips are.
+        The audio in the folder, where the splits are folders.
     """
 
     root: Path
@@ -98,8 +98,8 @@ def locate(data: Path) -> DataFolder:
                          f"{'that folder' if len(near) == 1 else 'one of them'} as the data")
     recordings = find_recordings(data)
     layout = next(layout for layout in LAYOUTS.values() if layout.by_folder)
-    infolders_in = any("/" in path for path in recordings.paths)
-    if unfit and not infolders_in:
+    in_folders = any("/" in path for path in recordings.paths)
+    if unfit and not in_folders:
         raise UsageError("\n".join([f"{data}: none of its tables is understood:", *unfit,
                                     _looked_for()]))
     if not recordings.paths and not recordings.problems:
@@ -153,9 +153,7 @@ def _of_layout(data: Path, layout: Layout) -> DataFolder:
     notes: list[str] = []
     recordings = Recordings()
     if layout.by_folder:
-        parts = _parts_by_folder(data, layout)
-        if not all(part.table for part in parts):
-            recordings = find_recordings(data)
+        parts, recordings = _parts_by_folder(data, layout), find_recordings(data)
     else:
         parts = [_find(data, names, layout, notes) for names in layout.splits]
     places = (*reversed(layout.places), "")

@@ -90,7 +90,7 @@ def prepare(
     rejected = set(listing.rejected)
     listed = {clip.clip_id: clip for clip in reversed(listing.clips)}
     splits = {clip_id: clip.split for clip_id, clip in listed.items()}
-    if drop_known_bad and listing.layout in LAYOUTS:
+    if drop_known_bad:
         dropped = _known_bad(listed.values(), LAYOUTS[listing.layout].known_bad)
         if dropped:
             notes.append(f"{len(dropped)} curated clips are left out because the organisers "
@@ -99,7 +99,8 @@ def prepare(
         for problem in dropped:
             del listed[problem.where]
     headers = scan(listing.root, list(listed.values()), header_cache)
-    notes += _unnamed(listing)
+    if not LAYOUTS[listing.layout].by_folder:
+        notes += _unnamed(listing)
     result, kept = [], []
     for clip_id in sorted(listed):
         clip, header = listed[clip_id], headers[clip_id]
@@ -275,8 +276,6 @@ def _unnamed(listing: ListedClips) -> list[str]:
     """List the files that no table names, in the folders and with the suffixes of named ones."""
     named: dict[str, set[str]] = {}
     for clip in listing.clips:
-        if clip.where == clip.clip_id:
-            continue  # no table names it: all audio of its folder is listed
         folder, name = os.path.split(clip.path)
         named.setdefault(folder, set()).add(name)
     notes = []

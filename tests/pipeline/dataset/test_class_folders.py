@@ -117,7 +117,8 @@ def test_nothing_there_says_what_was_looked_for(data):
     with pytest.raises(UsageError) as error:
         prepare(root)
     for words in ("there is no audio", "Found: Bark/\n", "Looked for:", "meta/esc50.csv",
-                  "UrbanSound8K.csv", "metadata.csv", "train/CLASS/a.wav", "python -m pipeline.demo"):
+                  "UrbanSound8K.csv", "metadata.csv", "train/CLASS/a.wav",
+                  "python -m pipeline.demo"):
         assert words in str(error.value)
 
 

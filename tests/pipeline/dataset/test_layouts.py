@@ -347,6 +347,15 @@ def test_metadata_in_each_split(tmp_path, suffix):
                for note in result.notes)
 
 
+def test_recordings_beside_the_metadata_are_told(tmp_path):
+    for name in ("train/a.wav", "train/b.wav", "Bark/c.wav"):
+        put((tmp_path / name).parent, Sound(Path(name).name, ""))
+    table(tmp_path / "train" / "metadata.csv", "file_name,label", ("a.wav", "A"))
+    result = prepare(tmp_path, folds=None)
+    assert [c.clip_id for c in result.clips] == ["train/a.wav"]
+    assert result.notes == ["recordings that no table names: Bark/c.wav, train/b.wav"]
+
+
 def test_metadata_at_the_top_names_files_of_the_splits(tmp_path):
     for name in ("train/a.wav", "test/b.wav", "c.wav"):
         put((tmp_path / name).parent, Sound(Path(name).name, ""))
