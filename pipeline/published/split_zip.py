@@ -112,6 +112,8 @@ def _whole_directory(joined: _Joined) -> tuple[int, bytes]:
     if disk != len(joined.starts) - 1:
         raise BadZipFile(f"it was split into {disk + 1} files; {len(joined.starts)} are here")
     begin = joined.starts[first_disk] + offset
+    if begin + length > joined.length:
+        raise BadZipFile("the directory at its end is damaged")
     data, at, entries = _read(joined, begin, length), 0, []
     for _ in range(n_entries):
         entry, at = _whole_entry(data, at, joined.starts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,9 @@ from pipeline.runtime.files import naming
 LARGEST_RATIO = 20
 _SLACK = 1_000_000  # what small archives of mostly empty files may have beyond that
 _CHUNK = 1 << 20
-DAMAGED = (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
+# What zipfile raises for bytes that it does not understand.
+DAMAGED = (BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
+           UnicodeDecodeError)
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def find_faults(members: Sequence[ZipInfo], length: int) -> list[str]:
         seen.add(path)
         folders.update(path[:i] for i, letter in enumerate(path) if letter == "/")
     faults += [f"{member.filename!r} is a file and a folder" for member in members
-               if not member.is_dir() and member.filename in folders]
+               if member.filename in folders]
     packed, unpacked = (sum(getattr(member, name) for member in members)
                         for name in ("compress_size", "file_size"))
     if packed > length:
@@ -87,6 +90,8 @@ def _member_faults(member: ZipInfo) -> list[str]:
         faults.append("is not a path inside the folder")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         faults.append("is a link or a device" if not stat.S_ISLNK(mode) else "is a symbolic link")
+    if member.header_offset < 0:
+        faults.append("begins before the archive")
     if member.flag_bits & 0b100_0001:
         faults.append("is encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -117,7 +122,7 @@ def unpack(
         If a file cannot be written or exists.
     """
     for member in archive.infolist():
-        if member.is_dir() or member.filename not in targets:
+        if member.filename not in targets:
             continue
         path = folder / targets[member.filename]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,4 +148,4 @@ def _intact(archive: ZipFile, member: ZipInfo) -> Iterator[None]:
 
 def members(archive: ZipFile) -> list[str]:
     """The names of the files in an archive."""
-    return [member.filename for member in archive.infolist() if not member.is_dir()]
+    return [name for name in archive.namelist() if not name.endswith("/")]
