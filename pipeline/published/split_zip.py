@@ -109,8 +109,7 @@ def open_split(paths: Sequence[Path]) -> BinaryIO:
 def _whole_directory(joined: _Joined) -> tuple[int, bytes]:
     """Where the directory begins, and a directory with positions in the whole."""
     disk, n_entries, length, first_disk, offset = _read_end(joined)
-    if disk != len(joined.starts) - 1:
-        raise BadZipFile(f"it was split into {disk + 1} files; {len(joined.starts)} are here")
+    _check_complete(joined, disk + 1)
     begin = joined.starts[first_disk] + offset
     if begin + length > joined.length:
         raise BadZipFile("the directory at its end is damaged")
@@ -138,12 +137,18 @@ def _read_end(joined: _Joined) -> tuple[int, int, int, int, int]:
     before = first + found - _LOCATOR.size
     locator = _read(joined, before, _LOCATOR.size) if before >= 0 else b""
     if locator.startswith(b"PK\6\7"):
-        _, on_disk, position, _ = _LOCATOR.unpack(locator)
+        _, on_disk, position, n_disks = _LOCATOR.unpack(locator)
+        _check_complete(joined, n_disks)
         end64 = _read(joined, joined.starts[on_disk] + position, _END64.size)
         signature, _, _, _, disk, first_disk, _, n, length, offset = _END64.unpack(end64)
         if signature != b"PK\6\6":
             raise BadZipFile("no zip64 directory where it should be")
     return disk, n, length, first_disk, offset
+
+
+def _check_complete(joined: _Joined, n_files: int) -> None:
+    if n_files != len(joined.starts):
+        raise BadZipFile(f"it was split into {n_files} files; {len(joined.starts)} are here")
 
 
 def _whole_entry(data: bytes, at: int, starts: Sequence[int]) -> tuple[bytes, int]:

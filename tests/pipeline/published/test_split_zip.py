@@ -2,7 +2,6 @@
 
 import io
 import shutil
-import struct
 import subprocess
 import zipfile
 from zipfile import BadZipFile, ZipFile
@@ -14,8 +13,6 @@ from hypothesis import strategies as st
 
 from pipeline.published.split_zip import open_split
 
-ENTRY = struct.Struct("<4s4B4HL2L5H2L")
-
 
 def whole(files, **options):
     """A zip of some files."""
@@ -24,51 +21,6 @@ def whole(files, **options):
         for name, data in files.items():
             archive.writestr(name, data)
     return buffer.getvalue()
-
-
-def split(data, cuts, *, wide=False, end64=False):
-    """Cut a zip by hand as APPNOTE.TXT says: positions count from the file that they are in.
-
-    `wide` writes every size and position into zip64 fields, `end64` the end of the directory.
-    """
-    with ZipFile(io.BytesIO(data)) as archive:
-        members, directory = archive.infolist(), archive.start_dir
-    starts = [0, *cuts]
-
-    def place(position):
-        disk = max(i for i, start in enumerate(starts) if start <= position)
-        return disk, position - starts[disk]
-
-    entries, at = b"", directory
-    for member in members:
-        fields = list(ENTRY.unpack_from(data, at))
-        n_name, n_extra, n_comment = fields[12:15]
-        assert (n_extra, n_comment) == (0, 0)
-        name = data[at + ENTRY.size:at + ENTRY.size + n_name]
-        at += ENTRY.size + n_name
-        disk, offset = place(member.header_offset)
-        extra = b"\x55\x54\5\0\1abcd"  # another field, as `zip` writes times
-        if wide:
-            extra += struct.pack("<2H3QL", 1, 28, fields[11], fields[10], offset, disk)
-            fields[10:12], fields[15], fields[18] = [0xFFFFFFFF] * 2, 0xFFFF, 0xFFFFFFFF
-        else:
-            fields[15], fields[18] = disk, offset
-        fields[13] = len(extra)
-        entries += ENTRY.pack(*fields) + name + extra
-    disk, offset = place(directory)
-    last, n = len(starts) - 1, len(members)
-    tail = b""
-    if end64:
-        at64 = place(directory + len(entries))
-        tail = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, last, disk, n, n, len(entries),
-                           offset)
-        tail += struct.pack("<4sLQL", b"PK\6\7", at64[0], at64[1], last + 1)
-        n, disk_, size, where = 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF
-    else:
-        disk_, size, where = disk, len(entries), offset
-    tail += struct.pack("<4s4H2LH", b"PK\5\6", last, disk_, n, n, size, where, 2) + b"hi"
-    body = data[:directory] + entries + tail
-    return [body[a:b] for a, b in zip(starts, [*cuts, len(body)], strict=True)]
 
 
 def write(folder, pieces):
@@ -122,14 +74,14 @@ def test_what_zip_splits_is_read_like_what_it_joins(tmp_path, options):
 @pytest.mark.parametrize("end64", [False, True])
 @settings(max_examples=20)
 @given(st.data())
-def test_cuts_anywhere_are_read(tmp_path_factory, wide, end64, data):
+def test_cuts_anywhere_are_read(tmp_path_factory, split, wide, end64, data):
     archive = whole(FILES, compression=zipfile.ZIP_DEFLATED)
     cuts = sorted(data.draw(st.sets(st.integers(1, len(archive) - 1200), min_size=1, max_size=9)))
     paths = write(tmp_path_factory.mktemp("split"), split(archive, cuts, wide=wide, end64=end64))
     assert contents(paths) == FILES
 
 
-def test_positions_beyond_4_gb_are_kept(tmp_path):
+def test_positions_beyond_4_gb_are_kept(tmp_path, split):
     """The first piece grows to 5 GB without taking space; what lies in the others moves back."""
     paths = write(tmp_path, split(whole(FILES), [4, 9000]))
     with open(paths[0], "r+b") as file:
@@ -141,15 +93,16 @@ def test_positions_beyond_4_gb_are_kept(tmp_path):
         assert archive.start_dir > 2**32
 
 
+@pytest.mark.parametrize("end64", [False, True])
 @pytest.mark.parametrize("missing", [0, 1])
-def test_a_missing_piece_is_named(tmp_path, missing):
-    paths = write(tmp_path, split(whole(FILES), [3000, 9000, 20000]))
+def test_a_missing_piece_is_named(tmp_path, split, missing, end64):
+    paths = write(tmp_path, split(whole(FILES), [3000, 9000, 20000], end64=end64))
     del paths[missing]
     with pytest.raises(BadZipFile, match="split into 4 files; 3 are here"):
         open_split(paths)
 
 
-def test_pieces_in_the_wrong_order_do_not_pass(tmp_path):
+def test_pieces_in_the_wrong_order_do_not_pass(tmp_path, split):
     paths = write(tmp_path, split(whole(FILES), [3000, 9000, 20000]))
     paths[:2] = paths[1::-1]
     with pytest.raises(BadZipFile):
@@ -157,7 +110,7 @@ def test_pieces_in_the_wrong_order_do_not_pass(tmp_path):
 
 
 @given(st.data())
-def test_a_damaged_directory_is_an_error_of_zip_files(tmp_path_factory, data):
+def test_a_damaged_directory_is_an_error_of_zip_files(tmp_path_factory, split, data):
     pieces = split(whole(FILES), [3000, 9000], end64=data.draw(st.booleans()))
     last = bytearray(pieces[-1])
     begin = len(last) - 1300

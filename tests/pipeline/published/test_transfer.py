@@ -123,7 +123,7 @@ def test_a_file_that_changed_in_between_is_not_mixed_with_the_old_one(site, fetc
     ({"ETag": 'W/"weak"'}, False),
     ({}, False),
 ])
-def test_only_what_identifies_the_file_lets_it_be_resumed(site, fetch, tmp_path, validators, resumed):
+def test_only_what_identifies_the_file_lets_it_be_resumed(site, fetch, validators, resumed):
     site.validators, site.drops = validators, [100_000]
     fetch()
     assert site.asked[1] == ("GET", "a.zip", "bytes=100000-" if resumed else None)
@@ -154,7 +154,7 @@ def test_a_wrong_file_is_deleted_and_the_next_run_starts_over(site, fetch, tmp_p
 @pytest.mark.parametrize("chunked", [False, True])
 def test_another_length_than_published_is_an_error(site, fetch, tmp_path, chunked):
     site.chunked = chunked
-    with pytest.raises(PipelineError, match="300000 bytes|longer than the 299999 bytes"):
+    with pytest.raises(PipelineError, match=r"300000 bytes|longer than the 299999 bytes"):
         fetch(DATA[:-1])
     assert not (tmp_path / "a.zip").exists()
 
@@ -178,7 +178,7 @@ def test_a_refusal_is_final(site, fetch, status, words):
 
 def test_attempts_are_bounded(site, fetch):
     site.answers = [(503, {})] * 100
-    with pytest.raises(PipelineError, match="HTTP 503.*gave up after 6 attempts"):
+    with pytest.raises(PipelineError, match=r"HTTP 503.*gave up after 6 attempts"):
         fetch()
     assert len(site.asked) == transfer.ATTEMPTS
 
@@ -206,16 +206,16 @@ def test_no_server_is_an_error_after_some_attempts(tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(PipelineError, match="[Rr]efused; gave up after 6 attempts"):
+    with pytest.raises(PipelineError, match=r"[Rr]efused; gave up after 6 attempts"):
         transfer.read(f"http://127.0.0.1:{port}/a")
 
 
 def test_a_silent_server_is_given_up(monkeypatch):
     monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.0)
     monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", 0.05)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        with pytest.raises(PipelineError, match="timed out; gave up"):
-            transfer.read(f"http://127.0.0.1:{silent.getsockname()[1]}/a")
+    with (socket.create_server(("127.0.0.1", 0)) as silent,
+          pytest.raises(PipelineError, match="timed out; gave up")):
+        transfer.read(f"http://127.0.0.1:{silent.getsockname()[1]}/a")
 
 
 def test_the_environments_proxy_is_used(site, monkeypatch):

@@ -1,5 +1,6 @@
 """Archives that want to write elsewhere, to write too much, or are damaged."""
 
+import contextlib
 import io
 import os
 import stat
@@ -109,7 +110,8 @@ def test_links_devices_and_encrypted_members_are_refused_and_all_are_listed(tmp_
     with pytest.raises(PipelineError) as caught:
         run(tmp_path / "a.zip", folder)
     for words in ("'link' is a symbolic link", "'link' is a file and a folder",
-                  "'device' is a link or a device", "'secret' is encrypted", "'../up' is not a path"):
+                  "'device' is a link or a device", "'secret' is encrypted",
+                  "'../up' is not a path"):
         assert words in str(caught.value)
     assert written(folder) == {}
 
@@ -117,7 +119,7 @@ def test_links_devices_and_encrypted_members_are_refused_and_all_are_listed(tmp_
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_that_is_there_twice_is_refused(tmp_path, folder):
     write_zip(tmp_path / "a.zip", [("a.wav", b"1"), ("a.wav", b"2")])
-    with pytest.raises(PipelineError, match="'a.wav' is there twice"):
+    with pytest.raises(PipelineError, match=r"'a\.wav' is there twice"):
         run(tmp_path / "a.zip", folder)
 
 
@@ -172,7 +174,7 @@ def test_a_lie_whose_checksum_fits_is_an_error_too(tmp_path, folder):
     """The checksum is that of what is there; only the length tells."""
     path = write_zip(tmp_path / "a.zip", [("a", b"12345")])
     lie(path, "a", size=6)
-    with pytest.raises(PipelineError, match="a is damaged: 5 bytes; it declares 6|overlap"):
+    with pytest.raises(PipelineError, match=r"a is damaged: 5 bytes; it declares 6|overlap"):
         run(path, folder)
 
 
@@ -205,10 +207,8 @@ def test_damage_anywhere_is_an_error_or_harmless(tmp_path_factory, content, chan
     for at, value in changes:
         data[at % len(data)] = value
     (base / "a.zip").write_bytes(data)
-    try:
+    with contextlib.suppress(PipelineError):
         run(base / "a.zip", folder)
-    except (PipelineError, FileExistsError, NotADirectoryError):
-        pass
     assert [p.name for p in base.iterdir() if p.name not in ("a.zip", "in")] == []
 
 

@@ -1,11 +1,13 @@
-"""A web server on this machine that behaves as badly as it is told to."""
+"""A web server on this machine that behaves as badly as it is told to; split zips, made by hand."""
 
 import hashlib
+import io
 import json
 import socket
 import struct
 import threading
 import time
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -128,3 +130,57 @@ def site(monkeypatch):
     yield result
     result.server.shutdown()
     result.server.server_close()
+
+
+ENTRY = struct.Struct("<4s4B4HL2L5H2L")
+
+
+@pytest.fixture(scope="session")
+def split():
+    """Cut a zip into pieces, as `zip -s` does."""
+    return _split
+
+
+def _split(data, cuts, *, wide=False, end64=False):
+    """Cut a zip as PKWARE's APPNOTE.TXT says: positions count from the piece that they are in.
+
+    `wide` writes every size and position into zip64 fields, `end64` the end of the directory.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members, directory = archive.infolist(), archive.start_dir
+    starts = [0, *cuts]
+
+    def place(position):
+        disk = max(i for i, start in enumerate(starts) if start <= position)
+        return disk, position - starts[disk]
+
+    entries, at = b"", directory
+    for member in members:
+        fields = list(ENTRY.unpack_from(data, at))
+        n_name, n_extra, n_comment = fields[12:15]
+        assert (n_extra, n_comment) == (0, 0)
+        name = data[at + ENTRY.size:at + ENTRY.size + n_name]
+        at += ENTRY.size + n_name
+        disk, offset = place(member.header_offset)
+        extra = b"\x55\x54\5\0\1abcd"  # another field, as `zip` writes times
+        if wide:
+            extra += struct.pack("<2H3QL", 1, 28, fields[11], fields[10], offset, disk)
+            fields[10:12], fields[15], fields[18] = [0xFFFFFFFF] * 2, 0xFFFF, 0xFFFFFFFF
+        else:
+            fields[15], fields[18] = disk, offset
+        fields[13] = len(extra)
+        entries += ENTRY.pack(*fields) + name + extra
+    disk, offset = place(directory)
+    last, n = len(starts) - 1, len(members)
+    tail = b""
+    if end64:
+        at64 = place(directory + len(entries))
+        tail = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, last, disk, n, n, len(entries),
+                           offset)
+        tail += struct.pack("<4sLQL", b"PK\6\7", at64[0], at64[1], last + 1)
+        n, disk_, size, where = 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF
+    else:
+        disk_, size, where = disk, len(entries), offset
+    tail += struct.pack("<4s4H2LH", b"PK\5\6", last, disk_, n, n, size, where, 2) + b"hi"
+    body = data[:directory] + entries + tail
+    return [body[a:b] for a, b in zip(starts, [*cuts, len(body)], strict=True)]
