@@ -36,7 +36,7 @@ class Plan:
     ----------
     name : str
     out : Path
-        The folder to create.
+        The folder to create, an absolute path.
     files : tuple of RemoteFile
         Empty if Kaggle's client downloads.
     """
@@ -52,7 +52,9 @@ class Plan:
 
     @property
     def download_bytes(self) -> int:
-        """Size of all archives; approximate if the server does not say."""
+        """Size of all archives; about that, or at most, if it is not known beforehand."""
+        if not self.files:
+            return int(DATASETS[self.name].hours * BYTES_PER_HOUR)
         return sum(file.size or DATASETS[self.name].archive_bytes or 0 for file in self.files)
 
     @property
@@ -64,7 +66,7 @@ class Plan:
     def unpacked_bytes(self) -> int:
         """About how large the data set is: its duration says it, unless the archives are small."""
         whole = int(DATASETS[self.name].hours * BYTES_PER_HOUR)
-        return min(whole, 2 * self.download_bytes) if self.files else whole
+        return min(whole, 2 * self.download_bytes)
 
 
 def is_installed(name: Name, out: Path) -> bool:
@@ -88,6 +90,7 @@ def is_installed(name: Name, out: Path) -> bool:
 
 def make_plan(name: Name, out: Path, *, source: str, mirror: str | None) -> Plan:
     """Ask the publisher what there is to download."""
+    out = Path(os.path.realpath(out))
     if source == "publisher":
         return Plan(name, out, list_files(DATASETS[name], mirror))
     if mirror is not None:
@@ -113,6 +116,7 @@ def describe(plan: Plan) -> Iterator[str]:
                    else "no checksum is published; the archive's own are checked")
         yield f"  from: {plan.files[0].url.rpartition('/')[0]} ({checked})"
     else:
+        yield f"  download: at most about {size(plan.download_bytes)}"
         yield f"  from: Kaggle, competition {dataset.competition}"
     yield f"  unpacked: about {size(plan.unpacked_bytes)}"
     yield f"  into: {plan.out} ({size(_free(plan.out))} free)"

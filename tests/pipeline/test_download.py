@@ -279,6 +279,19 @@ def test_other_folders_are_not_touched(site, published, esc50, download, tmp_pat
     assert download().code == 2
 
 
+@pytest.mark.parametrize("out", [".", "link", "a/b/c"])
+def test_any_place_for_the_folder_will_do(site, esc50, call_stage, tmp_path, monkeypatch, out):
+    site.files["master.zip"] = esc50[0]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "link").symlink_to(tmp_path / "target")
+    (tmp_path / "target").mkdir()
+    monkeypatch.chdir(tmp_path / ("target" if out == "." else "empty"))
+    ended = call_stage("download", "esc50", "--mirror", site.url, "--out", out)
+    assert (ended.code, ended.err) == (0, "")
+    place = tmp_path / ("empty/a/b/c" if out == "a/b/c" else "target")
+    assert tree(place)["LICENSE"] == b"attributions"
+
+
 def test_two_at_once_do_not_mix(site, published, download, tmp_path):
     site.publish(published)
     with installation.locked(tmp_path / "out.download"):
@@ -324,6 +337,7 @@ def test_kaggles_form_can_be_prepared(clips, call_stage, tmp_path, monkeypatch):
         return files
 
     monkeypatch.setattr(installation.kaggle, "download_competition", answer)
+    monkeypatch.setattr(installation, "_free", lambda path: 10**12)
     out = tmp_path / "out"
     ended = call_stage("download", "fsdkaggle2019", "--source", "kaggle", "--out", out)
     assert (ended.code, ended.err) == (0, "")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import numpy as np
 import pytest
@@ -216,6 +217,25 @@ def test_a_silent_server_is_given_up(monkeypatch):
     with (socket.create_server(("127.0.0.1", 0)) as silent,
           pytest.raises(PipelineError, match="timed out; gave up")):
         transfer.read(f"http://127.0.0.1:{silent.getsockname()[1]}/a")
+
+
+def test_a_redirect_keeps_the_range(site, fetch, tmp_path):
+    site.files["b.zip"] = DATA
+    site.answers, site.drops = [(302, {"Location": "/b.zip"}), (200, {}),
+                                (302, {"Location": f"{site.url}/b.zip"})], [100_000]
+    fetch()
+    assert site.asked == [("GET", "a.zip", None), ("GET", "b.zip", None),
+                          ("GET", "a.zip", "bytes=100000-"), ("GET", "b.zip", "bytes=100000-")]
+    assert (tmp_path / "a.zip").read_bytes() == DATA
+
+
+def test_a_redirect_out_of_encryption_is_refused(site, monkeypatch):
+    site.files["a"] = b"1"
+    opener = urllib.request.build_opener()
+    monkeypatch.setattr(urllib.request, "urlopen",
+                        lambda request, timeout: opener.open(f"{site.url}/a"))
+    with pytest.raises(PipelineError, match=r"redirects to http:.*not encrypted"):
+        transfer.read("https://data.example/a")
 
 
 def test_the_environments_proxy_is_used(site, monkeypatch):
