@@ -125,6 +125,8 @@ def describe(plan: Plan) -> Iterator[str]:
 def check_space(plan: Plan) -> None:
     """Refuse to start what the disk has no space for.
 
+    Once all archives are here, the unpacked size is known and :func:`install` compares that.
+
     Raises
     ------
     PipelineError
@@ -132,7 +134,7 @@ def check_space(plan: Plan) -> None:
     """
     archives = max(0, plan.download_bytes - plan.bytes_here)
     needed, free = archives + plan.unpacked_bytes, _free(plan.out)
-    if needed > free:
+    if archives and needed > free:
         raise PipelineError(
             f"{plan.out}: needs about {size(needed)} ({size(archives)} to download, about "
             f"{size(plan.unpacked_bytes)} unpacked); {size(free)} are free. Make room, or choose a "

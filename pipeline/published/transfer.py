@@ -9,12 +9,15 @@ from __future__ import annotations
 import http.client
 import os
 import ssl
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+
+from tqdm import tqdm
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.files import atomic_write, naming
@@ -206,7 +209,10 @@ def _persist(url: str, attempt: Callable[[], T], reached: Callable[[], int] = la
                     f"{url}: {error}; gave up after {failures} attempts.{later} What is here is "
                     "kept: run the same command to resume"
                 ) from None
-            time.sleep(max(error.wait, BACKOFF_SECONDS * 2 ** (failures - 1)))
+            pause = max(error.wait, BACKOFF_SECONDS * 2 ** (failures - 1))
+            tqdm.write(f"  {url.rpartition('/')[2]}: {error}; trying again in {pause:.0f} s",
+                       file=sys.stderr)
+            time.sleep(pause)
 
 
 def _content_length(response: http.client.HTTPResponse) -> int | None:

@@ -308,12 +308,15 @@ def test_usage_errors(run_stage, flags, words):
     assert words in ended.err
 
 
-def test_no_server_is_one_line(call_stage, tmp_path, monkeypatch):
+def test_no_server_is_said_at_every_attempt(call_stage, tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.0)
     ended = call_stage("download", "esc10", "--mirror", "http://127.0.0.1:1",
                        "--out", tmp_path / "out")
     assert ended.code == 1
-    assert re.fullmatch(r"download: .*refused; gave up after 6 attempts.*\n", ended.err)
+    *attempts, last = ended.err.splitlines()
+    assert len(attempts) == transfer.ATTEMPTS - 1
+    assert all(re.fullmatch(r"  master\.zip: .*refused; trying again in 0 s", a) for a in attempts)
+    assert re.fullmatch(r"download: .*refused; gave up after 6 attempts.*", last)
     assert list(tmp_path.iterdir()) == []
 
 
