@@ -89,8 +89,19 @@ def is_installed(name: Name, out: Path) -> bool:
 
 
 def make_plan(name: Name, out: Path, *, source: str, mirror: str | None) -> Plan:
-    """Ask the publisher what there is to download."""
+    """Ask the publisher what there is to download.
+
+    Raises
+    ------
+    UsageError
+        If the place or the source does not go with the data set.
+    PipelineError
+        If the publisher does not answer.
+    """
     out = Path(os.path.realpath(out))
+    if os.path.ismount(out):
+        raise UsageError(f"{out} is a mount point, which nothing can be renamed to; give a folder in "
+                         f"it, such as --out {out / name}")
     if source == "publisher":
         return Plan(name, out, list_files(DATASETS[name], mirror))
     if mirror is not None:

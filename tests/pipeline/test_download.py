@@ -292,6 +292,14 @@ def test_any_place_for_the_folder_will_do(site, esc50, call_stage, tmp_path, mon
     assert tree(place)["LICENSE"] == b"attributions"
 
 
+def test_a_mount_point_is_refused_before_the_download(site, download, tmp_path, monkeypatch):
+    monkeypatch.setattr(installation.os.path, "ismount", lambda path: path == tmp_path / "out")
+    ended = download()
+    assert ended.code == 2
+    assert f"give a folder in it, such as --out {tmp_path}/out/fsdkaggle2019" in ended.err
+    assert site.asked == []
+
+
 def test_two_at_once_do_not_mix(site, published, download, tmp_path):
     site.publish(published)
     with installation.locked(tmp_path / "out.download"):
