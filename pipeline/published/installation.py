@@ -100,8 +100,8 @@ def make_plan(name: Name, out: Path, *, source: str, mirror: str | None) -> Plan
     """
     out = Path(os.path.realpath(out))
     if os.path.ismount(out):
-        raise UsageError(f"{out} is a mount point, which nothing can be renamed to; give a folder in "
-                         f"it, such as --out {out / name}")
+        raise UsageError(f"{out} is a mount point, which nothing can be renamed to; give a folder "
+                         f"in it, such as --out {out / name}")
     if source == "publisher":
         return Plan(name, out, list_files(DATASETS[name], mirror))
     if mirror is not None:
