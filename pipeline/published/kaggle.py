@@ -52,8 +52,7 @@ def download_competition(competition: str, folder: Path) -> Path:
         raise UsageError(f"no Kaggle token was found. {TOKEN}") from None
     except (exceptions.CredentialError, exceptions.DataCorruptionError, exceptions.NotFoundError,
             RequestException, ValueError) as error:
-        raise PipelineError(
-            f"Kaggle: {' '.join(str(error).split())}. Accept the rules at "
-            f"https://www.kaggle.com/c/{competition}/rules if you have not; then run the same "
-            "command again"
-        ) from None
+        text = " ".join(str(error).split())
+        rules = (f" Accept the rules at https://www.kaggle.com/c/{competition}/rules first."
+                 if "403" in text else "")
+        raise PipelineError(f"Kaggle: {text}.{rules} To resume, run the command again") from None

@@ -84,7 +84,7 @@ def _member_faults(member: ZipInfo) -> list[str]:
     name, mode = member.orig_filename, member.external_attr >> 16
     faults = []
     if (
-        re.search(r"[\\\x00-\x1f\x7f]", name) or re.match(r"[A-Za-z]:|/", name)
+        re.search(r"[\\\x00-\x1f\x7f]", name) or re.match(r"[A-Za-z]:", name)
         or {"", ".", ".."} & set(name.removesuffix("/").split("/"))
     ):
         faults.append("is not a path inside the folder")

@@ -72,8 +72,18 @@ def test_the_clients_errors_are_passed_on_in_one_line(client, tmp_path, name):
         kaggle.download_competition("some-competition", tmp_path)
     text = str(caught.value)
     assert "403 Client Error. You don't have permission" in text
-    assert "https://www.kaggle.com/c/some-competition/rules" in text
+    assert "Accept the rules at https://www.kaggle.com/c/some-competition/rules" in text
     assert "\n" not in text
+
+
+def test_rules_are_mentioned_only_where_kaggle_refuses(client, tmp_path):
+    def answer(competition):
+        raise client.RequestException("no route to host")
+
+    client.answer = answer
+    with pytest.raises(PipelineError, match="no route to host") as caught:
+        kaggle.download_competition("some-competition", tmp_path)
+    assert "rules" not in str(caught.value)
 
 
 def test_the_real_client_has_what_is_used():

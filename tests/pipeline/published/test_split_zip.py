@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import struct
 import subprocess
 import zipfile
 from zipfile import BadZipFile, ZipFile
@@ -107,6 +108,14 @@ def test_pieces_in_the_wrong_order_do_not_pass(tmp_path, split):
     paths[:2] = paths[1::-1]
     with pytest.raises(BadZipFile):
         contents(paths)
+
+
+def test_a_directory_of_a_terabyte_is_not_read(tmp_path, split):
+    *first, last = split(whole(FILES), [3000, 9000], end64=True)
+    end64 = last.rindex(b"PK\6\6") + 40
+    last = last[:end64] + struct.pack("<Q", 2**40) + last[end64 + 8:]
+    with pytest.raises(BadZipFile, match="directory at its end is damaged"):
+        open_split(write(tmp_path, [*first, last]))
 
 
 @given(st.data())

@@ -148,6 +148,16 @@ def test_members_that_share_their_bytes_are_refused(tmp_path, folder):
         run(path, folder)
 
 
+def test_a_member_before_the_archive_is_refused(tmp_path, folder):
+    """The end says that the directory begins later than it does, so everything moves forward."""
+    path = write_zip(tmp_path / "a.zip", [("a", b"12345")])
+    data = bytearray(path.read_bytes())
+    data[-6:-2] = struct.pack("<L", struct.unpack("<L", data[-6:-2])[0] + 1)
+    path.write_bytes(data)
+    with pytest.raises(PipelineError, match="'a' begins before the archive"):
+        run(path, folder)
+
+
 def lie(path, name, *, size=None, crc=None):
     """Change the size or the checksum that a member declares, in both of its headers."""
     data = bytearray(path.read_bytes())
