@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 GET_DATA = (
-    "Make the demo with `python -m pipeline.demo`, or get FSDKaggle2019 from Zenodo "
-    "(doi 10.5281/zenodo.3612637) or from Kaggle (competition freesound-audio-tagging-2019)."
+    "Make the demo with `python -m pipeline.demo`, or get FSDKaggle2019 by "
+    "`python -m pipeline.download fsdkaggle2019`: from Zenodo (doi 10.5281/zenodo.3612637) or from "
+    "Kaggle (competition freesound-audio-tagging-2019)."
 )
 
 SUBMISSION, TRUTH = "sample_submission.csv", "test_post_competition.csv"
