@@ -3,12 +3,15 @@
   python -m pipeline.extract                              what prepare wrote, with params.yaml
   python -m pipeline.extract --dry-run                    show what would be done, write nothing
   python -m pipeline.extract --sr 44100 --jobs 2          every feature at 44.1 kHz
-  python -m pipeline.extract --data data/demo             a data set's folder, without prepare
+  python -m pipeline.extract --data recordings            any folder of audio, without prepare
   python -m pipeline.extract --features logmel --n-mels 64
   python -m pipeline.extract --features.logmel.dtype float16      a setting of one feature
 
 Features have names: section `features` of params.yaml says what each name stands for, section
 `extract` has the values that features share unless they set their own. A flag wins over both.
+
+Without prepare, --data takes every audio file in the folder and in those inside it; ids are the
+paths, or the names in the data set's tables if it has some. Training needs prepare's labels.
 
 A rerun extracts only what is missing: nothing if nothing changed, one store if its settings
 changed, one clip if its file changed. To resume after Ctrl-C, a kill or a power failure, run the
@@ -46,7 +49,7 @@ def feature_entries() -> list[type]:
 
 @dataclass(frozen=True)
 class Settings:
-    data: Annotated[Path, Help("folder that prepare wrote, or a data set's folder")]
+    data: Annotated[Path, Help("folder that prepare wrote, or any folder of audio")]
     out: Annotated[Path, Help("folder to write the stores to")]
     features: Annotated[tuple[str, ...] | None, Help(
         "names of the features to extract, one store each; none: all of params.yaml"

@@ -3,9 +3,17 @@
   python -m pipeline.prepare                                  # as params.yaml says
   python -m pipeline.prepare --data ~/FSDKaggle2019 --folds 5
   python -m pipeline.prepare --data recordings/meta.csv       # fname,labels beside a folder
+  python -m pipeline.prepare --data recordings                # a folder per class
+  python -m pipeline.prepare --data ESC-50-master --subset esc10
+  python -m pipeline.prepare --relabel corrections.csv        # clip_id,action,new_labels
 
-Reads the files of FSDKaggle2019 and FSDKaggle2018, from Kaggle or from Zenodo, and any CSV with the
-columns fname, labels (or label) and optionally fold, beside a folder of audio.
+Reads FSDKaggle2019 and FSDKaggle2018, from Kaggle or from Zenodo; ESC-50 and UrbanSound8K; a folder
+per class, also in train/, validation/ and test/, or with a metadata.csv (file_name, label); and any
+CSV with the columns fname, labels (or label) and optionally fold, beside a folder of audio. Folds
+that a data set has of its own win over --folds.
+
+--relabel corrects labels of training clips or drops clips, by a CSV: clip_id, action (keep,
+correct or drop) and new_labels (separated by commas). No clip changes its fold.
 
 Writes into --out: clips.csv (what to decode), labels.csv (labels, split, fold), dataset.json (the
 classes) and problems.csv (what was left out, and why). Headers and folds are cached in a hidden
@@ -36,6 +44,12 @@ class Settings:
         "labels per clip; multi: any number, single: train only on clips with exactly one"
     )]
     folds: Annotated[int, Ge(2), Help("number of cross-validation folds of the curated clips")]
+    subset: Annotated[str | None, Help(
+        "part of the data set to take, such as esc10 of ESC-50; none: all"
+    )]
+    relabel: Annotated[Path | None, Help(
+        "CSV of labels to correct and clips to drop: clip_id, action, new_labels; none: no changes"
+    )]
     seed: Annotated[int, Ge(0), Le(2**32 - 1), Help("random seed of the fold split")]
     drop_known_bad: Annotated[bool, Help(
         "leave out the clips that FSDKaggle2019's organisers listed as bad"
@@ -57,7 +71,7 @@ def run(settings: Settings) -> None:
     cache = out.parent / f".{out.name}_cache" / "headers.csv"
     found = preparation.prepare(
         settings.data, labels=settings.labels, folds=None, seed=settings.seed,
-        drop_known_bad=settings.drop_known_bad, header_cache=cache,
+        drop_known_bad=settings.drop_known_bad, subset=settings.subset, header_cache=cache,
     )
     bad = preparation.bad(found.problems)
     path = out / preparation.PROBLEMS
@@ -72,7 +86,7 @@ def run(settings: Settings) -> None:
             f"{path}. Fix them, or leave them out with --allow-failures {len(bad)}"
         )
     prepared = preparation.with_folds(found, folds=settings.folds, seed=settings.seed,
-                                      header_cache=cache)
+                                      relabel=settings.relabel, header_cache=cache)
     preparation.write(prepared, out)
     for line in preparation.summary(prepared):
         print(line)

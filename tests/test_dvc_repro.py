@@ -103,6 +103,30 @@ def test_folds_and_label_mode_never_extract(project: Project) -> None:
     assert changed(before, project.stores()) == set()
 
 
+def test_an_edit_of_the_corrections_prepares_again_and_extracts_nothing(project: Project) -> None:
+    before = project.stores()
+    pipeline, table = project.folder / "dvc.yaml", project.folder / "corrections.csv"
+    text = pipeline.read_text()
+    assert text.count("relabel: pipeline/prepare.py") == 1
+    labels = (project.folder / "prepared/labels.csv").read_text().splitlines()
+    clips = [line.split(",")[0] for line in labels if ",curated," in line and '"' not in line]
+    other = labels[1].split(",")[1].strip('"')
+    try:
+        pipeline.write_text(text.replace("relabel: pipeline/prepare.py", f"relabel: {table.name}"))
+        project.set("prepare", relabel=table.name)
+        for n in (1, 2):
+            rows = [f"{clip},correct,{other}" for clip in clips[-n:]]
+            table.write_text("\n".join(["clip_id,action,new_labels", *rows, ""]))
+            assert project.repro() == {"prepare"}
+            after = (project.folder / "prepared/labels.csv").read_text()
+            assert all(f"{clip},{other},curated," in after for clip in clips[-n:])
+    finally:
+        pipeline.write_text(text)
+        project.set("prepare", relabel=None)
+        project.repro()
+    assert changed(before, project.stores()) == set()
+
+
 @pytest.mark.slow
 def test_a_new_feature_and_run_in_params_go_all_the_way(project: Project) -> None:
     """Trained, predicted, combined and measured, and nothing of the others is made again."""

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from pipeline.dataset.layouts import COLUMNS
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.problems import BadClip
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def columns(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """Return the index of each column; the labels' is ``labels`` under either name.
+def columns(
+    path: Path, header: Sequence[str], wanted: Mapping[str, tuple[str, ...]] = COLUMNS, *,
+    optional: tuple[str, ...] = (),
+) -> dict[str, int]:
+    """Return the index of each column, those that are wanted by the names used here.
+
+    Parameters
+    ----------
+    path : Path
+        The table, for the error.
+    header : sequence of str
+        Its first row.
+    wanted : mapping of str to tuple of str
+        The names that a column may have in the table, by the name used here: ``labels`` may be
+        called ``label``.
+    optional : tuple of str
+        Those of `wanted` that may be missing.
 
     Raises
     ------
     UsageError
-        If ``fname`` or the labels are missing or appear twice.
+        If another one is missing, or appears twice.
     """
     names = [name.strip() for name in header]
-    errors = []
-    for needed in (("fname",), ("labels", "label")):
-        found = [name for name in names if name in needed]
-        if len(found) != 1:
-            errors.append(f"{'no' if not found else 'more than one'} column {' or '.join(needed)}")
+    errors, index = [], {name: i for i, name in enumerate(names)}
+    for own, theirs in wanted.items():
+        found = [name for name in names if name in theirs]
+        if len(found) > 1 or (not found and own not in optional):
+            errors.append(f"{'no' if not found else 'more than one'} column {' or '.join(theirs)}")
     if errors:
         guess = ""
         for mark, name in ((";", "semicolons"), ("\t", "tabs")):
             if len(header) == 1 and mark in header[0]:
                 guess = f"; its cells are separated by {name}, save it with commas"
         raise UsageError(f"{path}:1: {', '.join(errors)} (it has: {', '.join(names)}){guess}")
-    return {"labels" if name == "label" else name: i for i, name in enumerate(names)}
+    for own, theirs in wanted.items():
+        positions = [index.pop(name) for name in theirs if name in index]
+        index.pop(own, None)  # a column of that name which means something else here
+        if positions:
+            index[own] = positions[0]
+    return index
 
 
 def check_length(cells: Sequence[str], header: Sequence[str]) -> None:
@@ -58,7 +79,7 @@ def leaves_folder(name: str) -> str:
 
 def file_name(cell: str) -> str:
     """Return the name in a cell; raises BadClip unless it is one that stays in its folder."""
-    if not cell or _CONTROL.search(cell):
+    if not cell or CONTROL.search(cell):
         raise BadClip("bad-row", f"fname is {cell!r}", "Write the file's name into the cell")
     if why := leaves_folder(cell):
         raise BadClip("outside", f"fname is {cell!r}, which {why}",
@@ -73,7 +94,7 @@ def label_names(cell: str, fname: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in cell.split(","))
     if names == ("",):
         return ()
-    if "" in names or _CONTROL.search(cell):
+    if "" in names or CONTROL.search(cell):
         raise BadClip("bad-row", f"the labels of {fname} are {cell!r}",
                       "Separate labels by single commas")
     if len(set(names)) < len(names):

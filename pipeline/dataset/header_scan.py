@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.audio.file_header import Header
 from pipeline.audio.headers import GET_AGAIN, examine, file_state
 from pipeline.dataset import tables
-from pipeline.dataset.listing import ListedClip
+from pipeline.dataset.clip_rows import ListedClip
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.problems import BadClip, Problem
 from pipeline.runtime.rows import read_table, write_rows

@@ -1,4 +1,4 @@
-"""List the clips that a data set's tables name.
+"""List the clips that a data set's tables name, or that lie in its folders of classes.
 
 Faults of rows are collected, not raised, so that one run reports all of them. A row without a
 usable name is left out; any other bad row stays in the list, so that its audio is checked too.
@@ -9,53 +9,21 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.dataset import csv_rows
-from pipeline.dataset.layouts import GET_DATA, SUBMISSION, DataFolder, SplitFiles, locate
-from pipeline.dataset.tables import USAGES
-from pipeline.runtime.errors import UsageError
+from pipeline.dataset import class_folders, csv_rows
+from pipeline.dataset.clip_rows import ListedClip, TableClips, read_clips
+from pipeline.dataset.layouts import GET_DATA, SUBMISSION, Layout
+from pipeline.dataset.location import DataFolder, SplitFiles, locate
+from pipeline.runtime.errors import UsageError, listed
 from pipeline.runtime.problems import BadClip, Problem
-from pipeline.runtime.rows import each_row, read_rows
-
-
-@dataclass(frozen=True)
-class ListedClip:
-    """A clip as a table names it.
-
-    Attributes
-    ----------
-    clip_id : str
-        The name in the table.
-    folder : str
-        The folder of audio that the name is relative to, itself relative to the data folder.
-    where : str
-        The table and its row, as ``file.csv:row``.
-    labels, split, usage
-        As in :class:`pipeline.dataset.tables.Label`.
-    fold : int or None
-        As the table's own fold column numbers it; None without one.
-    """
-
-    clip_id: str
-    folder: str
-    where: str
-    labels: tuple[str, ...] = ()
-    split: str = "test"
-    fold: int | None = None
-    usage: str = ""
-
-    @property
-    def path(self) -> str:
-        """Relative to the data folder."""
-        return f"{self.folder}/{self.clip_id}" if self.folder else self.clip_id
+from pipeline.runtime.rows import read_rows
 
 
 @dataclass(frozen=True)
 class ListedClips:
-    """The clips that the tables name, and what is wrong with the rows.
+    """The clips of a data set, and what is wrong with the rows of its tables.
 
     Attributes
     ----------
@@ -66,11 +34,13 @@ class ListedClips:
     classes : tuple of str
         Likewise.
     clips : list of ListedClip
-        Every row with a usable name.
+        Every row with a usable name, or every recording in a folder.
     rejected : set of str
-        Ids of the clips that are unusable because of their rows.
+        Ids of the clips that are unusable because of their rows or folders.
     problems : list of Problem
         The faults of these, and the rows without a usable name.
+    left_out : set of str
+        Paths of the clips that are not in the wanted subset.
     notes : list of str
         Remarks for the user.
     """
@@ -81,30 +51,45 @@ class ListedClips:
     clips: list[ListedClip] = field(default_factory=list)
     rejected: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
-def read(data: Path) -> ListedClips:
-    """Read the tables of a data set; audio files are not opened.
+def read(data: Path, *, subset: str | None = None) -> ListedClips:
+    """Read the tables of a data set; no audio is decoded.
 
     Parameters
     ----------
     data : Path
         The data folder, or the one CSV to use in it.
+    subset : str, optional
+        Keep only this part of the data set, one of its layout's :attr:`.Layout.subsets`.
 
     Raises
     ------
     UsageError
-        If there is no data set, or a table that cannot be read as one.
+        If there is no data set, or a table that cannot be read as one, or no such subset.
     """
     place = locate(data)
-    listing = ListedClips(place.root, place.layout, notes=list(place.notes))
+    subsets = place.layout.subsets
+    if subset is not None and subset not in subsets:
+        known = f"known: {', '.join(subsets)}" if subsets else "it has none"
+        raise UsageError(f"{data} ({place.layout.name}): no subset {subset!r}; {known}")
+    listing = ListedClips(place.root, place.layout.name, notes=list(place.notes))
     submitted, classes = _read_submission(place)
     source = SUBMISSION
     if place.vocabulary and not classes:
         classes, source = _read_vocabulary(place.vocabulary), place.vocabulary.name
+    only = subsets[subset] if subset else None
     for part in place.parts:
-        _read_part(listing, part, submitted)
+        if place.layout.by_folder and not part.table:
+            _read_folder(listing, place, part)
+        else:
+            _read_part(listing, place.layout, part, submitted, only)
+    if place.layout.by_folder:
+        _finish_folders(listing, place)
+    if subset is not None:
+        listing.notes.append(f"subset {subset}: {len(listing.left_out)} other clips are left out")
     if not listing.clips and not listing.problems:
         raise UsageError(f"{data}: its tables name no clip. {GET_DATA}")
     if not classes:
@@ -117,6 +102,39 @@ def read(data: Path) -> ListedClips:
     _check_labels(listing, classes, source)
     _check_names(listing)
     return replace(listing, classes=classes)
+
+
+def _read_folder(listing: ListedClips, place: DataFolder, part: SplitFiles) -> None:
+    """List the recordings of a split that has a folder per class."""
+    for path, label in class_folders.labelled(
+            place.root, part.folder, part.split, place.recordings):
+        labels = (label,) if label else ()
+        listing.clips.append(ListedClip(path, "", path, labels, part.split))
+        if not label and part.split != "test":
+            listing.rejected.add(path)
+            listing.problems.append(Problem(
+                path, "no-label", "it lies in no folder of a class",
+                "Move it into its class's folder, or name it in a table"))
+    if empty := class_folders.without_audio(part.folder, place.recordings):
+        listing.notes.append(f"folders without audio are no classes: {listed(empty)}")
+
+
+def _finish_folders(listing: ListedClips, place: DataFolder) -> None:
+    """Report what concerns all splits of folders: doubles, validation clips, other files."""
+    if not all(part.table for part in place.parts):
+        listing.problems.extend(place.recordings.problems)
+        listing.notes.extend(place.recordings.notes)
+    known = {c.clip_id for c in listing.clips}
+    if extra := [path for path in place.recordings.paths if path not in known]:
+        listing.notes.append(f"recordings that no table names: {listed(extra)}")
+    in_folders = {c.clip_id: ",".join(c.labels) for c in listing.clips if c.where == c.clip_id}
+    doubles = class_folders.same_recordings(place.root, in_folders)
+    listing.rejected.update(problem.where for problem in doubles)
+    listing.problems.extend(doubles)
+    curated = [part.folder for part in place.parts if part.split == "curated"]
+    if len(curated) > 1 and "" not in curated:
+        listing.notes.append(f"{', '.join(curated)} together are the training clips: each fold "
+                             "validates on its share of them")
 
 
 def _read_submission(place: DataFolder) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
@@ -144,9 +162,18 @@ def _read_vocabulary(path: Path) -> tuple[str, ...]:
     return tuple(sorted({cells[1].strip() for _, cells in rows}))
 
 
-def _read_part(listing: ListedClips, part: SplitFiles, submitted: list[tuple[int, str]]) -> None:
-    clips = list(_read_table(listing, part, part.table)) if part.table else []
-    if part.split == "test" and submitted:
+def _read_part(
+    listing: ListedClips, layout: Layout, part: SplitFiles, submitted: list[tuple[int, str]],
+    only: tuple[str, str] | None,
+) -> None:
+    found = TableClips()
+    if part.table:
+        found = read_clips(listing.root, layout, part, part.table, only)
+        listing.rejected.update(found.rejected)
+        listing.problems.extend(found.problems)
+        listing.left_out.update(found.left_out)
+    clips = found.clips
+    if part.split == "test" and submitted and not layout.by_folder:
         clips = _merge_test(listing, part, clips, submitted)
     elif part.has_folder and not part.table:
         listing.notes.append(f"{part.folder}/ is left out: no table names its clips")
@@ -188,54 +215,6 @@ def _merge_test(
                              f"of {SUBMISSION} are left out")
         return []
     return kept + unknown
-
-
-def _read_table(listing: ListedClips, part: SplitFiles, table: Path) -> Iterator[ListedClip]:
-    """Yield the clips of a table; faults are added to the listing's problems."""
-    rows = each_row(table)
-    _, header = next(rows)
-    column_of = csv_rows.columns(table, header)
-    if part.split == "train" and "manually_verified" not in column_of:
-        raise UsageError(f"{table}:1: no column manually_verified (it has: {', '.join(header)})")
-    shown = table.relative_to(listing.root).as_posix()
-    for line, cells in rows:
-        where, name = f"{shown}:{line}", ""
-        try:
-            csv_rows.check_length(cells, header)
-            name = csv_rows.file_name(cells[column_of["fname"]])
-            yield _listed(name, part, where, {c: cells[i] for c, i in column_of.items()})
-        except BadClip as bad:
-            listing.problems.append(bad.at(where))
-            if name:
-                listing.rejected.add(name)
-                yield ListedClip(name, part.folder, where, split=part.split)
-
-
-def _listed(name: str, part: SplitFiles, where: str, row: dict[str, str]) -> ListedClip:
-    if part.split == "test":
-        usage = row.get("usage", "").strip()
-        if usage == "Ignored":
-            # The padding clips of 2018: without labels, and never scored.
-            return ListedClip(name, part.folder, where)
-        if usage not in USAGES:
-            raise BadClip("bad-row", f"the usage of {name} is {usage!r}",
-                          "Needs Public, Private or Ignored")
-        labels = csv_rows.label_names(row["labels"], name)
-        return ListedClip(name, part.folder, where, labels, usage=usage)
-    labels = csv_rows.label_names(row["labels"], name)
-    if not labels:
-        raise BadClip("no-label", f"{name} has no label", "Label it, or remove the row")
-    split = part.split
-    if split == "train":
-        verified = row["manually_verified"].strip()
-        if verified not in ("0", "1"):
-            raise BadClip("bad-row", f"manually_verified of {name} is {verified!r}",
-                          "Needs 1 or 0")
-        split = "curated" if verified == "1" else "noisy"
-    fold = None
-    if split == "curated" and "fold" in row:
-        fold = csv_rows.fold_number(row["fold"], name)
-    return ListedClip(name, part.folder, where, labels, split, fold)
 
 
 def _check_labels(listing: ListedClips, classes: tuple[str, ...], source: str) -> None:

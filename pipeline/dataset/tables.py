@@ -24,7 +24,7 @@ from pipeline.runtime.rows import read_table, write_rows
 
 CLIPS, LABELS, DATASET = "clips.csv", "labels.csv", "dataset.json"
 
-LAYOUTS = (*layouts.LAYOUTS, "csv")
+LAYOUTS = tuple(layouts.LAYOUTS)
 LABEL_MODES = get_args(LabelMode)
 SPLITS = ("curated", "noisy", "test")
 USAGES = ("Public", "Private", "")

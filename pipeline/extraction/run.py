@@ -91,8 +91,8 @@ def extract(
     Raises
     ------
     BadClipsError
-        If more clips are bad than allowed; all are listed, on stderr and in problems.csv, and what
-        was extracted stays for the next run.
+        If more clips are bad than allowed; all are listed in the error and in problems.csv, and
+        what was extracted stays for the next run.
     UsageError
         If there is no clip to extract.
     PipelineError

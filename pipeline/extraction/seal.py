@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,18 +20,17 @@ def report(out: Path, problems: Sequence[Problem], *, allow_failures: int) -> No
     Raises
     ------
     BadClipsError
-        If so; all are listed, on stderr and in problems.csv.
+        If so; all are listed in problems.csv, and are the error's ``problems``.
     """
     path = out / PROBLEMS
     problem_tables.write_csv(path, problems)
     n = len(problems)
     if n > allow_failures:
-        print(f"{n} bad clips:", file=sys.stderr)
-        problem_tables.print_problems(problems, path)
         raise BadClipsError(
             f"{n} bad clips, {allow_failures} allowed; they are listed in {path}. "
             f"Nothing was sealed. Fix the files, or leave them out with --allow-failures {n}; "
-            "clips that are finished will not be decoded again"
+            "clips that are finished will not be decoded again",
+            problems,
         )
 
 

@@ -46,6 +46,13 @@ def make_target(name: str, feature: Feature, *, trim_db: float) -> Target:
     return Target(name, feature, spec_of(feature, trim_db))
 
 
+def check_name(name: str) -> None:
+    """Raise ValueError unless a store's file can have the name of a feature."""
+    if not re.fullmatch(r"[\w][\w.+-]*", name):
+        raise ValueError(f"feature {name!r}: a store's file gets this name; use letters, digits, "
+                         "- _ . +, and begin with a letter or digit")
+
+
 def make_targets(
     entries: Mapping[str, Any], names: Iterable[str], *, trim_db: float
 ) -> list[Target]:
@@ -84,9 +91,7 @@ def _feature(entries: Mapping[str, Any], name: str, inside: tuple[str, ...] = ()
         where = f"features.{inside[-1]}.of is" if inside else "no feature is named"
         others = [each for each in entries if each not in inside]
         raise ValueError(f"{where} {name!r}; {suggestion(name, others)}")
-    if not re.fullmatch(r"[\w][\w.+-]*", name):
-        raise ValueError(f"feature {name!r}: a store's file gets this name; use letters, digits, "
-                         "- _ . +, and begin with a letter or digit")
+    check_name(name)
     if name in inside:
         raise ValueError(f"features.{name} is made of itself: {' of '.join((*inside, name))}")
     entry, settings = entries[name], {}

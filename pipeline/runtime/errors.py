@@ -18,6 +18,10 @@ from __future__ import annotations
 import difflib
 import signal
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.runtime.problems import Problem
 
 # Names that a message lists before it only counts the rest.
 SHOWN = 10
@@ -36,9 +40,19 @@ class UsageError(PipelineError):
 
 
 class BadClipsError(PipelineError):
-    """More clips are bad than the user allowed; the problems were listed before."""
+    """More clips are bad than the user allowed.
+
+    Attributes
+    ----------
+    problems : tuple of pipeline.runtime.problems.Problem
+        What is wrong with each, where the message does not list it.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, problems: Iterable[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class StoreError(PipelineError):

@@ -18,6 +18,7 @@ from pipeline.runtime.rows import read_table, write_rows
 REASONS = {
     "missing": "a table names a file that is not there",
     "outside": "a name that is absolute or leaves the data folder",
+    "bad-name": "a file name that is not UTF-8, or that no table can hold",
     "not-a-file": "a folder, a pipe or a device",
     "unreadable": "the operating system refuses to read the file",
     "empty": "a file of 0 bytes",
@@ -114,7 +115,7 @@ def read_csv(path: Path) -> list[Problem]:
 
 def of_clips(problems: Iterable[Problem]) -> list[Problem]:
     """Return the problems of clips, leaving out those of a table's rows."""
-    return [p for p in problems if not re.search(r"\.csv:\d+$", p.where)]
+    return [p for p in problems if not re.search(r"\.(csv|jsonl):\d+$", p.where)]
 
 
 def print_problems(

@@ -348,6 +348,65 @@ def test_command_with_single_labels_and_a_table_as_data(tmp_path):
     assert [x.clip_id for x in clips.read_labels(tmp_path / "out")] == ["0.wav", "1.wav", "3.wav"]
 
 
+def test_files_of_no_table_with_names_that_are_not_utf8(data):
+    with open(os.fsencode(data) + b"/train_curated/caf\xe9.wav", "wb"):
+        pass
+    assert "1 file in train_curated/ is not in any table: caf\\xe9.wav" in prepare(data).notes
+
+
+def corrections(path, *rows):
+    table(path, "clip_id,labels,action,new_labels,suspicion", rows)
+
+
+def test_command_with_corrections(data, tmp_path, call_stage):
+    out, path = tmp_path / "out", tmp_path / "corrections.csv"
+    flags = ("--data", data, "--folds", 2, "--out", out)
+    assert call_stage("prepare", *flags).code == 0
+    before = {x.clip_id: x for x in clips.read_labels(out)}
+    corrections(path, ("c0.wav", "Bark", "correct", "Meow,Purr", "0.9"),
+                ("c1.wav", "Meow", "drop", "", "0.8"), ("n0.wav", "Bark", "", "Purr", "0.7"))
+    ended = call_stage("prepare", *flags, "--relabel", path)
+    assert (ended.code, ended.err) == (0, "")
+    assert f"note: {path}: 1 clips relabelled, 1 dropped" in ended.out
+    after = {x.clip_id: x for x in clips.read_labels(out)}
+    assert set(before) - set(after) == {"c1.wav"}
+    assert {i for i in after if after[i] != before[i]} == {"c0.wav"}
+    assert after["c0.wav"] == Label("c0.wav", ("Meow", "Purr"), "curated", before["c0.wav"].fold,
+                                    "")
+    assert [c.clip_id for c in clips.read_clips(out)[1]] == sorted(after)
+
+
+def test_command_lists_corrections_that_are_wrong_and_writes_nothing(data, tmp_path, call_stage):
+    out, path = tmp_path / "out", tmp_path / "corrections.csv"
+    corrections(path, ("x.wav", "", "drop", "", ""), ("t0.wav", "", "correct", "Purr", ""),
+                ("c0.wav", "", "correct", "Brak", ""))
+    ended = call_stage("prepare", "--data", data, "--folds", 2, "--out", out, "--relabel", path)
+    assert ended.code == 2
+    for words in (f"{path}:2: no clip 'x.wav'", f"{path}:3: 't0.wav' is a test clip",
+                  f"{path}:4: 'Brak' is not a class; did you mean Bark?"):
+        assert words in ended.err
+    assert not out.exists()
+
+
+def test_a_correction_extracts_nothing(data, tmp_path, call_stage):
+    prepared, path = tmp_path / "prepared", tmp_path / "corrections.csv"
+    corrections(path, ("c0.wav", "", "correct", "Meow", ""))
+    ended = []
+    for flags in ((), ("--relabel", path), ("--relabel", "none")):
+        assert call_stage("prepare", "--data", data, "--folds", 2, "--out", prepared,
+                          *flags).code == 0
+        ended.append(call_stage("extract", "--data", prepared, "--out", tmp_path / "s", "--jobs", 1,
+                                "--features", "waveform"))
+    assert [e.extracted for e in ended] == [15, 0, 0]
+    assert [e.nothing_to_do for e in ended] == [False, True, True]
+    corrections(path, ("c0.wav", "", "drop", "", ""))
+    assert call_stage("prepare", "--data", data, "--folds", 2, "--out", prepared,
+                      "--relabel", path).code == 0
+    ended = call_stage("extract", "--data", prepared, "--out", tmp_path / "s", "--features",
+                       "waveform", "--jobs", 1)
+    assert (ended.code, ended.extracted, ended.reused) == (0, 0, 14)
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recordings are not here")
 def test_data_like_fsdkaggle2019(tmp_path):
     subprocess.run(
