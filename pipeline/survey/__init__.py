@@ -1,0 +1,4 @@
+"""What a data set is like, in numbers: lengths, levels, labels, duplicates. Decodes nothing.
+
+May import: runtime, audio, store, dataset.
+"""
