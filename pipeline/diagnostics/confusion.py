@@ -128,3 +128,21 @@ def pairs(confusion: Confusion, most: int) -> list[Pair]:
     rows, columns = np.unravel_index(order, count.shape)
     return [Pair(int(a), int(b), int(count[a, b]), int(confusion.of[a, b]))
             for a, b in zip(rows, columns, strict=True) if count[a, b]]
+
+
+def alike_order(confusion: Confusion) -> NDArray[np.intp]:
+    """Return the classes in an order in which those that are confused are neighbours.
+
+    The leaves of an average-linkage clustering by the share of confusions in both directions, in
+    optimal order (Bar-Joseph, Gifford and Jaakkola: Fast optimal leaf ordering for hierarchical
+    clustering, 2001).
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+
+    share = np.nan_to_num(confusion.share)
+    n = len(share)
+    if n < 3:
+        return np.arange(n)
+    distances = 2 - (share + share.T)[np.triu_indices(n, 1)]
+    tree = linkage(distances, "average")
+    return np.asarray(leaves_list(optimal_leaf_ordering(tree, distances)), np.intp)
