@@ -85,7 +85,7 @@ def _fold_steps(run: ReportedRun, *, seed: int, resamples: int) -> list[Step]:
     if len(run.fold_tests) < 2 or "test" not in run.sets:
         return []
     n = len(run.fold_tests)
-    return [_step("test", f"mean over {n} folds", "one fold, on average", run.sets["test"],
+    return [_step("test", f"mean of {n} folds", "a single fold", run.sets["test"],
                   run.sets["test"].scores, run.fold_tests, seed, resamples)]
 
 

@@ -7,8 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
+from pipeline.audio.file_header import Header
+from pipeline.dataset.tables import (
+    Clip,
+    Dataset,
+    Label,
+    read_labels,
+    write_clips,
+    write_dataset,
+    write_labels,
+)
+from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores, save
+from pipeline.scoring.combination import combine_runs, write_combined
 
 HISTORY = "epoch,loss,val_loss,lwlrap,val_lwlrap\n1,1.0,2.0,0.1,0.2\n2,0.5,1.5,0.3,0.4\n"
 
@@ -53,11 +64,24 @@ class ScoredData:
         (self.root / "prepared").mkdir(parents=True)
         write_dataset(self.root / "prepared",
                       Dataset(self.root, "csv", self.classes, self.label_mode))
-        write_labels(self.root / "prepared", sorted(labels, key=lambda x: x.clip_id))
+        labels.sort(key=lambda label: label.clip_id)
+        write_labels(self.root / "prepared", labels)
+        header = Header("WAV", "PCM_16", 44100, 1, 44100)
+        write_clips(self.root / "prepared", [
+            Clip(label.clip_id, f"audio/{label.clip_id}", header) for label in labels
+        ])
 
     @property
     def labels(self):
         return {label.clip_id: label for label in read_labels(self.root / "prepared")}
+
+    def add_ensemble(self, *members, method="geometric", weights=(), name="ensemble"):
+        """An ensemble of runs."""
+        combined = combine_runs(self.root / "runs", members, self.labels, method=method,
+                                weights=weights, single=self.label_mode == "single")
+        write_combined(RunFolder(self.root / "runs", name), combined, label_mode=self.label_mode,
+                       weights=weights, seed=0)
+        return self
 
     def scores(self, clips, rng, strength):
         """Scores that know the true classes; with one label per clip they add up to 1."""

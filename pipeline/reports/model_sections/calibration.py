@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pipeline.diagnostics.calibration import Reliability, is_probability, reliability
 from pipeline.diagnostics.reported_runs import ReportedRun
@@ -58,7 +59,7 @@ def _diagrams(measured: Measured, *, single: bool) -> Markup:
     rows = -(-len(measured) // columns)
     with style():
         figure = Figure(figsize=(max(4.4, 2.87 * columns), 4.1 * rows), layout="constrained")
-        grid = figure.subplots(2 * rows, columns, squeeze=False, sharex=True,
+        grid = figure.subplots(2 * rows, columns, squeeze=False, sharex=True, sharey="row",
                                height_ratios=[3, 1] * rows)
         for axes in grid.ravel():
             axes.set_visible(False)
@@ -77,7 +78,12 @@ def _diagrams(measured: Measured, *, single: bool) -> Markup:
             middle = (bins.edges[:-1] + bins.edges[1:]) / 2
             below.bar(middle[filled], bins.count[filled], 0.085, color=FAINT)
             below.set(yscale="log", ylim=(0.7, most * 2))
-            below.minorticks_off()
+            below.yaxis.set_major_locator(FixedLocator(
+                [10**k for k in range(0, 9, 1 if most < 1000 else 2) if 10**k <= most]))
+            below.yaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
+            below.yaxis.set_minor_locator(NullLocator())
+            below.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+            below.tick_params(labelbottom=True)
             below.set_xlabel("score")
             if column == 0:
                 axes.set_ylabel("share right")

@@ -68,10 +68,11 @@ def _scatter(run: ReportedRun) -> Markup:
     overall = result.summary["lwlrap"]
     with style():
         figure, axes = new_figure(8.6, 4.6)
-        axes.vlines(n, low, high, color=FAINT, lw=1)
-        axes.axhline(overall, color=MUTED, lw=1, ls=":")
-        axes.plot(n, value, "o", color=FIRST, ms=5)
         wide = n.max() > 4 * n.min()
+        x = _side_by_side(n, wide)
+        axes.vlines(x, low, high, color=FAINT, lw=1)
+        axes.axhline(overall, color=MUTED, lw=1, ls=":")
+        axes.plot(x, value, "o", color=FIRST, ms=5)
         if wide:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(FixedLocator(
@@ -83,12 +84,14 @@ def _scatter(run: ReportedRun) -> Markup:
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlim(n.min() - 1, n.max() + 1)
-        axes.set_ylim(max(0, low.min() - 0.05), 1.02)
+        bottom = max(0, low.min() - 0.05 * (1 - low.min()))
+        axes.set_ylim(bottom, 1 + 0.03 * (1 - bottom))
+        axes.set_yticks([t for t in MaxNLocator(7).tick_values(bottom, 1) if bottom <= t <= 1])
         axes.set_xlabel("clips with the label" + (" (logarithmic)" if wide else ""))
         axes.set_ylabel("lwlrap")
         figure.draw_without_rendering()
         unusual = np.argsort(-np.abs(_residuals(np.log(n), value)), kind="stable")
-        label_points(axes, [(float(n[k]), float(value[k]), names[k] if i < _NAMED else "")
+        label_points(axes, [(float(x[k]), float(value[k]), names[k] if i < _NAMED else "")
                             for i, k in enumerate(unusual)])
         least = int(value.argmin())
         return embed(
@@ -98,8 +101,19 @@ def _scatter(run: ReportedRun) -> Markup:
                         f"({value[least]:.2f}), correlation with the logarithm of the number "
                         f"{_correlation(np.log(n), value)}",
             caption=f"{run.name}, out of fold. Dot: a class; line: {LEVEL}; dotted: lwlrap of all "
-                    "classes together. The classes furthest from the trend are named.",
+                    "classes together. Classes with equal numbers stand side by side; those "
+                    "furthest from the trend are named.",
         )
+
+
+def _side_by_side(n: np.ndarray, wide: bool) -> np.ndarray:
+    """Move classes of equal numbers of clips apart, by less than a clip or a few per cent."""
+    x = n.astype(float)
+    for count in np.unique(n):
+        same = np.flatnonzero(n == count)
+        shift = np.linspace(-0.5, 0.5, len(same)) if len(same) > 1 else np.zeros(1)
+        x[same] = count * 1.04**shift if wide else count + 0.5 * shift
+    return x
 
 
 def _residuals(x: np.ndarray, y: np.ndarray) -> np.ndarray:

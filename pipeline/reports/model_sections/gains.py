@@ -21,7 +21,7 @@ def section(material: Material) -> Section | None:
     body = render(
         "model_sections/gains.html", n_steps=len(rows), clear=len(clear),
         drawing=intervals(
-            [Interval(f"{names[id(step)]}, over {step.old}", step.gain, step.low, step.high,
+            [Interval(f"{names[id(step)]} over {step.old}", step.gain, step.low, step.high,
                       SETS[step.clips]) for _, step in rows],
             name="gains-figure", xlabel="gain in lwlrap", zero=True,
             description="Gains in lwlrap: " + "; ".join(

@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.dataset.tables import read_labels
 from pipeline.diagnostics.ensemble_steps import ensemble_steps
 from pipeline.diagnostics.reported_runs import read_run
 from pipeline.runs.folder import RunFolder
-from pipeline.scoring.combination import combine_runs, write_combined
 from pipeline.scoring.evaluation import paired_gain, truth_of
 from pipeline.scoring.means import mean_over_folds
 from pipeline.scoring.metrics import lwlrap
@@ -17,14 +15,6 @@ def read(data, name):
 
 def steps(data, name):
     return ensemble_steps(read(data, name), seed=0, resamples=50)
-
-
-def add_ensemble(data, members, *, method="geometric", weights=()):
-    runs = data.root / "runs"
-    combined = combine_runs(runs, members, data.labels, method=method, weights=weights,
-                            single=data.label_mode == "single")
-    write_combined(RunFolder(runs, "ensemble"), combined, label_mode=data.label_mode,
-                   weights=weights, seed=0)
 
 
 def test_a_run_gains_over_its_folds(scored_data):
@@ -40,13 +30,13 @@ def test_a_run_gains_over_its_folds(scored_data):
     assert step.value == pytest.approx(mean)
     assert step.gain == pytest.approx(mean - np.mean(single))
     assert step.low < step.gain < step.high
-    assert (step.new, step.old) == ("mean over 2 folds", "one fold, on average")
+    assert (step.new, step.old) == ("mean of 2 folds", "a single fold")
 
 
 def test_members_are_added_best_first(scored_data):
     data = (scored_data().add_run("weak", strength=0.5).add_run("best", seed=1, strength=3)
             .add_run("middle", seed=2, strength=1.5))
-    add_ensemble(data, ["weak", "best", "middle"])
+    data.add_ensemble("weak", "best", "middle")
     found = steps(data, "ensemble")
     assert [(s.clips, s.new, s.old) for s in found] == [
         (clips, *names) for clips in ("oof", "test") for names in (
@@ -64,7 +54,7 @@ def test_members_are_added_best_first(scored_data):
 
 def test_weights_and_stacking_are_compared_with_a_plain_mean(scored_data):
     data = scored_data().add_run("mfcc").add_run("logmel", seed=1)
-    add_ensemble(data, ["mfcc", "logmel"], weights=(3.0, 1.0))
+    data.add_ensemble("mfcc", "logmel", weights=(3.0, 1.0))
     assert [s.old for s in steps(data, "ensemble") if s.clips == "oof"][1:] == ["equal weights"]
     folder = RunFolder(data.root / "runs", "ensemble")
     record = folder.read()
@@ -78,8 +68,7 @@ def test_weights_and_stacking_are_compared_with_a_plain_mean(scored_data):
 def test_nothing_to_compare(scored_data):
     data = scored_data().add_run("mfcc", test=False).add_run("logmel", test=False)
     assert steps(data, "mfcc") == []
-    add_ensemble(data, ["mfcc", "logmel"])
+    data.add_ensemble("mfcc", "logmel")
     assert {s.clips for s in steps(data, "ensemble")} == {"oof"}
     (data.root / "runs" / "mfcc" / "run.json").unlink()
     assert steps(data, "ensemble") == []
-    assert read_labels(data.root / "prepared")
