@@ -8,8 +8,8 @@ labels and labels that occur together; lengths, levels and formats; duplicates a
 clips in a table, the suspicious ones first; and for each class some clips with player, waveform,
 log-mel and MFCC.
 
-Everything is read from the tables and stores. Only the clips that can be heard on the page are
-decoded, and of those only what is played. Levels and duplicates need a waveform store.
+Everything is read from the tables and stores. Only what can be heard on the page is decoded, and
+loud clips that may be clipped. Levels and duplicates need a waveform store.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(settings: Settings) -> None:
     from pipeline.runtime.progress import hours, size
     from pipeline.survey.clip_table import survey
 
-    found = survey(settings.data, settings.stores)
+    found = survey(settings.data, settings.stores, jobs=settings.jobs)
     material = gather(
         found, examples=settings.examples, suspicious=settings.suspicious, seconds=settings.seconds,
         seed=settings.seed, jobs=settings.jobs,

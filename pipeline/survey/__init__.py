@@ -1,4 +1,4 @@
-"""What a data set is like, in numbers: lengths, levels, labels, duplicates. Decodes nothing.
+"""What a data set is like, in numbers: lengths, levels, labels, duplicates.
 
 May import: runtime, audio, store, dataset.
 """

@@ -1,4 +1,4 @@
-"""Gather what is known of every clip into one table, without decoding any."""
+"""Gather what is known of every clip into one table."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rows_of(clips: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
     return zip(clips.index, *(clips[name] for name in columns), strict=True)
 
 
-def survey(data: Path, stores: Path) -> Survey:
+def survey(data: Path, stores: Path, *, jobs: int) -> Survey:
     """Read all tables of a data set and open its stores.
 
     Parameters
@@ -60,6 +60,8 @@ def survey(data: Path, stores: Path) -> Survey:
         The folder that prepare wrote.
     stores : Path
         The folder that extract wrote; it may have no stores, or be missing.
+    jobs : int
+        Number of threads; -1: one per CPU core.
 
     Returns
     -------
@@ -79,7 +81,9 @@ def survey(data: Path, stores: Path) -> Survey:
         raise UsageError(f"{stores} holds none of the clips of {data}: extract its clips, or name "
                          "another folder with --stores")
     waveform = store_of(opened, "waveform")
-    levels = {} if waveform is None else measure_levels(waveform)
+    levels = {} if waveform is None else measure_levels(
+        waveform, clips, root=dataset.root, jobs=jobs
+    )
     table = clip_table(clips, labels, levels=levels, stores=tuple(opened.values()))
     return Survey(dataset, table, opened, _read(data), _read(stores))
 

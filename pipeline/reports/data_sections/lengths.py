@@ -82,7 +82,7 @@ def _violins(clips: pd.DataFrame) -> Markup:
     with style():
         figure, axes = new_figure(8.6, 0.9 + 0.3 * len(names))
         spread = [v if np.ptp(v) > 0 else np.append(v, v.iloc[0] + 1e-3) for v in values]
-        parts = axes.violinplot(spread, range(len(names)), vert=False, widths=0.85,
+        parts = axes.violinplot(spread, range(len(names)), orientation="horizontal", widths=0.85,
                                 showextrema=False)
         for each in parts["bodies"]:  # type: ignore[attr-defined]
             each.set(facecolor=FIRST, alpha=0.45)

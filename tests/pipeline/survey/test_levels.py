@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.waveform import Waveform
+from pipeline.audio.file_header import Header
+from pipeline.dataset.tables import Clip
 from pipeline.store import open_store, write_store
 from pipeline.store.schema import spec_of
-from pipeline.survey.levels import measure_levels
+from pipeline.survey.levels import clipped_share, measure_levels
 
 SR = 16000
 
@@ -18,7 +23,8 @@ def levels(tmp_path, dtype="int16", sound=None, **clips):
                  for k, v in clips.items()}
     else:
         clips = {k: v.astype(np.float32) for k, v in clips.items()}
-    return measure_levels(open_store(write_store(tmp_path / "w.h5", spec, clips, sound=sound)))
+    store = open_store(write_store(tmp_path / "w.h5", spec, clips, sound=sound))
+    return measure_levels(store, [], root=tmp_path, jobs=1)
 
 
 def tone(amplitude, n=SR):
@@ -56,3 +62,27 @@ def test_single_samples_at_full_scale_are_not_clipped(tmp_path):
 def test_silence_is_what_lies_outside_of_the_sound(tmp_path):
     level = levels(tmp_path, y=tone(0.1), sound={"y": (4000, 8000)})["y"]
     assert level.silence == 0.75
+
+
+def test_clips_of_another_rate_are_decoded_if_they_are_loud(tmp_path):
+    frames = {name: np.full(100, value, np.int16)
+              for name, value in (("quiet", 3000), ("loud", 30000), ("gone", 30000))}
+    spec = spec_of(Waveform(sr=SR, dtype="int16"), trim_db=60.0)
+    store = open_store(write_store(tmp_path / "w.h5", spec, frames))
+    for name in ("quiet", "loud"):  # the quiet one's file is clipped too: it is not looked at
+        soundfile.write(tmp_path / name, np.clip(tone(2 + 1e-6), -1, 1), 48000, format="WAV")
+    clips = [Clip(name, name, Header("WAV", "PCM_16", 48000, 1, SR)) for name in frames]
+    found = measure_levels(store, clips, root=tmp_path, jobs=1)
+    assert found["quiet"].clipped == 0
+    assert found["loud"].clipped == pytest.approx(10 / 16)
+    assert np.isnan(found["gone"].clipped)
+
+
+@given(st.lists(st.sampled_from([0, 100, 32767, -32768]), max_size=30),
+       st.lists(st.integers(0, 30), max_size=4))
+def test_blocks_do_not_matter(values, cuts):
+    y = np.array(values, np.int16)
+    full = np.abs(y.astype(int)) >= 32767
+    expected = [full[i] and ((i > 0 and full[i - 1]) or (i + 1 < len(y) and full[i + 1]))
+                for i in range(len(y))]
+    assert clipped_share(np.split(y, sorted(cuts))) == pytest.approx(np.mean(expected or [0]))
