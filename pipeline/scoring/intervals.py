@@ -157,7 +157,11 @@ def _percentiles(
         raise ValueError(f"n_resamples is {n_resamples}; needs at least 1")
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; needs a number between 0 and 1, such as 0.95")
+    from scipy.sparse import csc_array
+
     n_clips, n_classes = labels.shape
+    # A clip has a label or two of 80: a sparse product takes a fortieth of the multiplications.
+    sparse_values, sparse_labels = csc_array(values), csc_array(labels.astype(np.float64))
     sums = np.empty((n_resamples, n_classes))
     counts = np.empty((n_resamples, n_classes))
     for start in range(0, n_resamples, BLOCK):
@@ -166,8 +170,8 @@ def _percentiles(
             np.bincount(rng.integers(n_clips, size=n_clips), minlength=n_clips)
             for _ in range(part.start, part.stop)
         ], np.float64)
-        sums[part] = times @ values
-        counts[part] = times @ labels
+        sums[part] = times @ sparse_values
+        counts[part] = times @ sparse_labels
     ends = (1 - level) / 2, (1 + level) / 2
     overall = np.quantile(sums.sum(axis=1) / counts.sum(axis=1), ends)
     per_class = np.full((n_classes, 2), np.nan)
