@@ -23,7 +23,7 @@ OTHER := $(shell $(PYTHON) -c 'import sys; v = "version = {}.{}.".format(*sys.ve
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help repro quick test test-all check lint-docstrings docs clean other-python
+.PHONY: help repro quick test test-all check lint-docstrings docs notebook clean other-python
 
 $(VENV)/.installed: setup.cfg pyproject.toml $(OTHER)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit(f"{sys.executable} is Python {v[0]}.{v[1]}; Python 3.11 to 3.13 is needed: make PYTHON=python3.12 …")'
@@ -61,6 +61,10 @@ lint-docstrings: $(VENV)/.installed ## check the public docstrings against numpy
 docs: $(VENV)/.docs-installed ## build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+notebook: $(VENV)/.docs-installed ## execute the tour and write it to docs/_build/tour.ipynb
+	@mkdir -p docs/_build
+	$(BIN)/jupytext --to ipynb --execute --output docs/_build/tour.ipynb docs/tour.py
 
 clean: ## delete what the stages wrote, trained runs included, and caches; .venv stays
 	rm -rf data/demo prepared stores runs submission.csv docs/_build build

@@ -14,10 +14,10 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "numpydoc",
-    "myst_parser",
+    "myst_nb",
     "sphinxcontrib.mermaid",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "conf.py"]
 
 # Signatures keep their order in the file and show types by their short names; the docstrings have
 # the shapes and units.
@@ -31,6 +31,13 @@ numpydoc_show_class_members = False
 # ```mermaid in a guide is a figure, as on GitHub.
 myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 3
+
+# tour.py is a notebook. It is executed with each build, and an error in it fails the build.
+nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
+nb_execution_mode = "force"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_merge_streams = True
 
 html_theme = "pydata_sphinx_theme"
 html_title = project

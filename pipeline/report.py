@@ -92,7 +92,7 @@ def run(settings: Settings) -> None:
     )
     suspicious, kept = write_label_errors(settings.label_errors, material.search.found)
     n_bytes = write_page(
-        settings.out, f"Models of {dataset.root.name}",
+        settings.out, f"Models of {dataset.root.absolute().name}",
         f"{', '.join(each.name for each in runs)}: "
         f"{len(dataset.classes)} classes, {'one label' if runs[0].single else 'several labels'} "
         "per clip. Written by python -m pipeline.report.",

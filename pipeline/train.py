@@ -9,7 +9,8 @@ Runs have names: section `runs` of params.yaml says what each one is trained on 
 `train` has the values that runs share unless they set their own. A flag wins over both.
 
 Writes RUNS/NAME/run.json, and for each fold in RUNS/NAME/folds/K/: model.keras (best epoch),
-oof.npz (its scores on the fold's validation clips), history.csv, and logs/ for TensorBoard.
+oof.npz (its scores on the fold's validation clips), history.csv, and logs/ for TensorBoard. It
+shows the curves of folds and runs, clips and the confusion matrix: `tensorboard --logdir runs`.
 
 To resume after Ctrl-C, a kill or a power failure, run the same command again: it continues after
 the last epoch and ends with the same scores. Folds that are finished with the same settings,

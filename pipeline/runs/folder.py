@@ -9,6 +9,7 @@
     RUNS/NAME/folds/K/oof.npz       its scores on the fold's validation clips
     RUNS/NAME/folds/K/history.csv   one row per epoch
     RUNS/NAME/folds/K/logs/         the same for TensorBoard
+    RUNS/NAME/logs/                 mean curves, pictures and confusion matrix for TensorBoard
     RUNS/NAME/test/K.npz            scores of fold K's model on the test clips
     RUNS/NAME/test/K.json           what these were computed from
     RUNS/NAME/noisy/K.npz, K.json   the same on the noisy clips, of a run not trained on them
@@ -242,6 +243,11 @@ class RunFolder:
     def record_path(self) -> Path:
         """run.json."""
         return self.path / _RUN
+
+    @property
+    def logs(self) -> Path:
+        """For TensorBoard, what concerns the whole run."""
+        return self.path / "logs"
 
     @property
     def digest(self) -> Path:

@@ -321,6 +321,38 @@ def accuracy(truth: ArrayLike, scores: ArrayLike) -> float:
     return float(np.mean(labels.argmax(axis=1) == values.argmax(axis=1)))
 
 
+def confusion_counts(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
+    """Count the clips of each class by the class that is predicted for them.
+
+    Parameters
+    ----------
+    truth, scores : array-like [shape=(n_clips, n_classes)]
+        One label per clip; the predicted class is that of :func:`accuracy`.
+
+    Returns
+    -------
+    counts : np.ndarray [shape=(n_classes, n_classes), dtype=int64]
+        Row: true class; column: predicted class. scikit-learn's ``confusion_matrix``.
+
+    Raises
+    ------
+    ValueError
+        As :func:`validate`, and if a clip does not have exactly one label.
+
+    Examples
+    --------
+    >>> confusion_counts([[1, 0], [0, 1]], [[0.9, 0.2], [0.8, 0.7]])
+    array([[1, 0],
+           [1, 0]])
+    """
+    from sklearn.metrics import confusion_matrix  # takes a second to import
+
+    labels, values = validate(truth, scores, single=True)
+    return confusion_matrix(
+        labels.argmax(axis=1), values.argmax(axis=1), labels=np.arange(labels.shape[1])
+    )
+
+
 def top_confusions(truth: ArrayLike, scores: ArrayLike, *, most: int) -> list[tuple[int, int, int]]:
     """Find the classes that are most often taken for another.
 
@@ -347,12 +379,7 @@ def top_confusions(truth: ArrayLike, scores: ArrayLike, *, most: int) -> list[tu
     >>> top_confusions([[1, 0], [0, 1]], [[0.9, 0.2], [0.8, 0.7]], most=3)
     [(1, 0, 1)]
     """
-    from sklearn.metrics import confusion_matrix  # a second; for evaluate only
-
-    labels, values = validate(truth, scores, single=True)
-    matrix = confusion_matrix(
-        labels.argmax(axis=1), values.argmax(axis=1), labels=np.arange(labels.shape[1])
-    )
+    matrix = confusion_counts(truth, scores)
     np.fill_diagonal(matrix, 0)
     order = np.argsort(-matrix, axis=None, kind="stable")[:most]
     pairs = zip(*np.unravel_index(order, matrix.shape), strict=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from pipeline.audio.file_header import Header
 from pipeline.dataset.tables import (
@@ -81,6 +82,7 @@ def axe_violations():
     return run
 
 
+SR = 44100
 HISTORY = "epoch,loss,val_loss,lwlrap,val_lwlrap\n1,1.0,2.0,0.1,0.2\n2,0.5,1.5,0.3,0.4\n"
 
 
@@ -122,14 +124,23 @@ class ScoredData:
                 labels.append(Label(clip, names, split, i % 2 if split == "curated" else None,
                                     usage))
         (self.root / "prepared").mkdir(parents=True)
+        (self.root / "audio").mkdir()
         write_dataset(self.root / "prepared",
                       Dataset(self.root, "csv", self.classes, self.label_mode))
         labels.sort(key=lambda label: label.clip_id)
         write_labels(self.root / "prepared", labels)
-        header = Header("WAV", "PCM_16", 44100, 1, 44100)
+        header = Header("WAV", "PCM_16", SR, 1, SR // 4)
         write_clips(self.root / "prepared", [
             Clip(label.clip_id, f"audio/{label.clip_id}", header) for label in labels
         ])
+
+    def write_audio(self):
+        """A quarter of a second of sound for each clip: a tone per class that is heard."""
+        t = np.arange(SR // 4) / SR
+        for clip, heard in self.heard.items():
+            y = sum(0.2 * np.sin(2 * np.pi * 300 * (k + 1) * t) for k in np.flatnonzero(heard))
+            soundfile.write(self.root / "audio" / clip, y, SR, subtype="PCM_16")
+        return self
 
     @property
     def labels(self):
@@ -174,10 +185,10 @@ class ScoredData:
         (self.root / "runs" / name / "run.json").write_text(json.dumps(content))
 
 
-@pytest.fixture
-def scored_data(tmp_path):
+@pytest.fixture(scope="session")
+def scored_data(tmp_path_factory):
     """Make a :class:`ScoredData`."""
     def make(classes=("Bark", "Meow", "Rain", "Thunder", "Zither"), **options):
-        return ScoredData(tmp_path / "scored", tuple(classes), **options)
+        return ScoredData(tmp_path_factory.mktemp("scored") / "data", tuple(classes), **options)
 
     return make

@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import io
 import json
 import os
 import re
@@ -17,6 +18,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.image import imread
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.util.tensor_util import make_ndarray
 
@@ -203,6 +206,24 @@ def test_tensorboard_gets_what_the_history_has(trained):
                 assert found.pop((int(row["epoch"]), name)) == pytest.approx(value, rel=1e-6)
     # Keras adds the learning rate.
     assert {name for _, name in found} == {"learning_rate"}
+
+
+def test_tensorboard_gets_the_run_as_a_whole(trained):
+    world = trained[0]
+    folder = RunFolder(world.runs, "mfcc")
+    events = EventAccumulator(str(folder.logs))
+    events.Reload()
+    histories = [read_history(folder.fold(k).path) for k in folder.read().folds]
+    assert len(histories) > 1
+    for name in histories[0][0].keys() - {"epoch"}:
+        found = [event.value for event in events.Scalars(f"mean_over_folds/{name}")]
+        by_epoch = zip(*[[row[name] for row in history] for history in histories], strict=True)
+        assert found == pytest.approx([np.mean(values) for values in by_epoch], rel=1e-6)
+    for tag in ("clips", "confusion_matrix"):
+        (picture,) = events.Images(tag)
+        pixels = imread(io.BytesIO(picture.encoded_image_string), format="png")
+        assert pixels.shape[:2] == (picture.height, picture.width)
+        assert np.ptp(pixels) > 0.5
 
 
 def covering(frames, n):
@@ -611,6 +632,7 @@ def edited(world, stage_command, tmp_path):
     return train, edit
 
 
+@pytest.mark.slow
 def test_an_edited_network_is_retrained_and_an_edited_comment_is_not(world, edited):
     train, edit = edited
     assert train().returncode == 0

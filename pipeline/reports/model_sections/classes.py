@@ -84,7 +84,7 @@ def _scatter(run: ReportedRun) -> Markup:
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlim(n.min() - 1, n.max() + 1)
-        bottom = max(0, low.min() - 0.05 * (1 - low.min()))
+        bottom = max(0, min(0.95, low.min() - 0.05 * (1 - low.min())))
         axes.set_ylim(bottom, 1 + 0.03 * (1 - bottom))
         axes.set_yticks([t for t in MaxNLocator(7).tick_values(bottom, 1) if bottom <= t <= 1])
         axes.set_xlabel("clips with the label" + (" (logarithmic)" if wide else ""))

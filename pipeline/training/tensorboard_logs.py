@@ -1,0 +1,133 @@
+"""Write a whole run's curves and pictures for TensorBoard, beside those of its folds.
+
+Keras' own callback writes the scalars of each fold. What concerns the run is written once, when its
+folds are trained: each measure's mean over the folds, what some clips look like to the network, and
+the confusion matrix. TensorBoard's record writer does it without TensorFlow, whose import takes
+seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from pipeline.dataset.tables import Label
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import Scores
+from pipeline.scoring.evaluation import truth_of
+from pipeline.scoring.figures import plain_style
+from pipeline.scoring.metrics import confusion_counts
+from pipeline.scoring.plot_data import read_histories
+from pipeline.store.reader import Store
+
+_FORMAT = "brain.Event:2"  # begins every event file
+_PICTURES = 6
+_SECONDS = 5.0  # of a clip that are shown
+_DPI = 90
+
+
+def log_run(folder: RunFolder, store: Store, labels: Sequence[Label]) -> None:
+    """Write RUNS/NAME/logs from the records and scores of the finished folds.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        A trained run.
+    store : Store
+        Of its feature.
+    labels : sequence of Label
+        Of all clips.
+    """
+    record = folder.read()
+    oof, _ = folder.load()
+    by_clip = {label.clip_id: label for label in labels}
+    shutil.rmtree(folder.logs, ignore_errors=True)
+    folder.logs.mkdir(parents=True)
+    with open(folder.logs / f"events.out.tfevents.{time.time():.0f}.run", "wb") as file:
+        writer = RecordWriter(file)
+        writer.write(Event(wall_time=time.time(), file_version=_FORMAT).SerializeToString())
+        histories = read_histories(folder, record.folds)
+        means = histories.groupby("epoch").mean().drop(columns="fold")
+        for epoch, row in means.iterrows():
+            # Keras counts epochs from 0.
+            _write(writer, int(str(epoch)) - 1, [
+                Summary.Value(tag=f"mean_over_folds/{name}", simple_value=float(value))
+                for name, value in row.items() if np.isfinite(value)
+            ])
+        last = len(means) - 1
+        _write(writer, 0, [_image("clips", _draw_clips(store, oof.clip_ids, by_clip))])
+        truth = truth_of(by_clip, oof)
+        if (truth.sum(axis=1) == 1).any():
+            _write(writer, last, [_image("confusion_matrix", _draw_confusions(oof, truth))])
+
+
+def _write(writer: RecordWriter, step: int, values: list[Any]) -> None:
+    event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
+    writer.write(event.SerializeToString())
+
+
+def _image(tag: str, figure: Figure) -> Any:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=_DPI)
+    width, height = (round(inches * _DPI) for inches in figure.get_size_inches())
+    return Summary.Value(tag=tag, image=Summary.Image(
+        encoded_image_string=file.getvalue(), width=width, height=height, colorspace=4,
+    ))
+
+
+def _draw_clips(store: Store, clip_ids: Sequence[str], labels: Mapping[str, Label]) -> Figure:
+    """Draw some of the run's clips, evenly spaced over the list; spectra are standardized."""
+    places = np.unique(np.linspace(0, len(clip_ids) - 1, _PICTURES).astype(int))
+    shown = [clip_ids[i] for i in places]
+    feature = store.spec.declaration
+    step = feature.seconds_per_frame
+    mean, std = store.mean_std()
+    with plain_style():
+        figure = Figure(figsize=(11, 1.4 + 1.15 * len(shown)), layout="constrained")
+        for axes, clip_id in zip(figure.subplots(-(-len(shown) // 2), 2, squeeze=False).flat, shown,
+                                 strict=False):
+            length = int(store.length[store.index_of(clip_id)])
+            n_frames = min(length, max(1, round(_SECONDS / step)))
+            frames = store.crop(clip_id, 0, n_frames)
+            if frames.ndim == 2:
+                scaled = (frames - mean) / np.maximum(std, 1e-9)
+                axes.imshow(scaled.T, origin="lower", aspect="auto", cmap="magma", vmin=-2, vmax=3,
+                            extent=(0, n_frames * step, 0, frames.shape[1]))
+            else:
+                axes.plot(np.arange(n_frames) * step, frames, lw=0.4)
+            axes.set_title(f"{clip_id}: {', '.join(labels[clip_id].labels)}", fontsize=8,
+                           loc="left", parse_math=False)
+            axes.set_ylabel(feature.axis.label, fontsize=8)
+            axes.tick_params(labelsize=7)
+        figure.supxlabel("s", fontsize=8)
+    return figure
+
+
+def _draw_confusions(oof: Scores, truth: NDArray[np.bool_]) -> Figure:
+    """Draw how the clips of each class were classified, over the clips of exactly one label."""
+    one = truth.sum(axis=1) == 1
+    counts = confusion_counts(truth[one], oof.values[one])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    n = len(oof.classes)
+    with plain_style():
+        side = 3.5 + 0.13 * n
+        figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+        axes = figure.add_subplot()
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        figure.colorbar(image, ax=axes, label="share of the class's clips", shrink=0.6)
+        axes.set_xticks(range(n), oof.classes, rotation=90, fontsize=7, parse_math=False)
+        axes.set_yticks(range(n), oof.classes, fontsize=7, parse_math=False)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("actual")
+        axes.set_title(f"{one.sum()} clips of one label, out of fold", fontsize=9, loc="left")
+    return figure
