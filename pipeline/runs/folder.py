@@ -14,7 +14,7 @@
     RUNS/NAME/test/K.json           what these were computed from
     RUNS/NAME/noisy/K.npz, K.json   the same on the noisy clips, of a run not trained on them
     RUNS/NAME/oof.npz, test.npz     scores of an ensemble, which has no folds of its own
-    RUNS/.digests/NAME.json         digest of a training's scores, once its test clips have some
+    RUNS/.digests/NAME.json         digests of a training's scores, once its test clips have some
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ class RunFolder:
 
     @property
     def digest(self) -> Path:
-        """The digest of the scores: what DVC watches for an ensemble of runs that it cannot name.
+        """Digests of the scores: what DVC watches for an ensemble of runs that it cannot name.
 
         Beside the runs and not in them, because dvc.yaml cannot list the files of all runs that
         params.yaml names, and the folder of all runs holds the ensemble itself.

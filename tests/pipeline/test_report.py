@@ -193,7 +193,7 @@ def test_two_named_runs_are_compared(full, call_stage, open_page):
     assert gaps == sorted(gaps, reverse=True)
     assert all(row[-1] == pytest.approx(row[-2] - row[-3], abs=2e-3) for row in rows)
     scores = {row[0]: row[3] for row in table_of(page, "scores-table") if row[1] == "out of fold"}
-    gain = float(re.search(r"logmel is ([+-][\d.]+)", text)[1])
+    gain = float(re.search(r"logmel less that of mfcc is ([+-][\d.]+)", text)[1])
     assert gain == pytest.approx(scores["logmel"] - scores["mfcc"], abs=2e-4)
     browser = open_page(out)
     assert browser.locator("#differences .card").count() == 4

@@ -162,11 +162,11 @@ def prediction(scores: Scores, row: int, most: int = TOP) -> str:
 
 
 def ranks(scores: Scores, row: int, names: Iterable[str]) -> str:
-    """Describe the ranks of some classes in a clip: ``Rain is number 4 with 0.05``."""
+    """Describe the ranks of some classes in a clip: ``Rain is number 4 of 80 with 0.05``."""
     values, column = scores.values[row], {name: k for k, name in enumerate(scores.classes)}
     return ", ".join(
-        f"{name} is number {np.count_nonzero(values >= values[column[name]])} with "
-        f"{values[column[name]]:.2f}" for name in names
+        f"{name} is number {np.count_nonzero(values >= values[column[name]])} of {len(values)} "
+        f"with {values[column[name]]:.2f}" for name in names
     )
 
 
@@ -179,7 +179,7 @@ def _worst(run: ReportedRun, labels: Mapping[str, Label], most: int) -> Cards:
     per_clip, _ = clip_lwlrap(result.truth, scores.values)
     return [(clip_id, (
         f"Predicted: {prediction(scores, k)}",
-        f"Labels: {ranks(scores, k, labels[clip_id].labels)} of {len(scores.classes)}",
+        f"Labels: {ranks(scores, k, labels[clip_id].labels)}",
         f"lwlrap {per_clip[k]:.3f}" + _fold(labels[clip_id]),
     )) for k in worst(per_clip, most) for clip_id in [scores.clip_ids[k]]]
 
