@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load, save, select
+from pipeline.scoring.evaluated_runs import measure_run
 
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ("Bathtub_(filling_or_washing)", HOSTILE, "Bark & 'Meow'", "$x_1$ 50%", "Never heard")
@@ -65,18 +67,15 @@ def test_the_ensemble_and_its_members_are_shown(report):
         "label-errors"]
 
 
-def test_the_figures_are_those_of_evaluate(full, report, call_stage):
-    ended = call_stage("evaluate", "--data", full.root / "prepared", "--runs-dir",
-                       full.root / "runs", "--out", full.root / "evaluated", "--resamples", 50,
-                       "--runs", "ensemble", "mfcc", "logmel")
-    assert ended.code == 0, ended.err
-    metrics = json.loads((full.root / "evaluated" / "metrics.json").read_text())
+def test_the_scores_are_those_of_evaluate(full, report):
     rows = table_of(report[2], "scores-table")
     assert len(rows) == 12
     names = {"out of fold": "oof", "test": "test", "public test": "public",
              "private test": "private"}
+    measured = {run: measure_run(RunFolder(full.root / "runs", run), full.labels, seed=0,
+                                 resamples=50) for run in ("ensemble", "mfcc", "logmel")}
     for run, clips, *values in rows:
-        expected = metrics[run][names[clips]]
+        expected = measured[run][names[clips]].summary
         assert values == pytest.approx([expected[key] for key in (
             "clips", "lwlrap", "lwlrap_low", "lwlrap_high", "mean_average_precision")], abs=6e-4)
 
@@ -215,10 +214,14 @@ def test_without_audio_and_stores_the_cards_say_so(scored_data, call_stage):
     assert "<audio" not in page
 
 
-def test_a_run_of_one_label_per_clip(scored_data, call_stage):
+def test_a_run_of_one_label_per_clip_and_a_bad_clip(scored_data, call_stage):
     data = scored_data(**SMALL, label_mode="single").add_run("mfcc")
+    path = data.root / "runs/mfcc/folds/0/oof.npz"
+    scores = load(path, made_by="")
+    save(path, select(scores, scores.clip_ids[1:], scores.classes))
     page = page_of(data, call_stage, "--runs", "mfcc")
     text = text_of(page)
+    assert f"1 labelled clips have no scores and are left out: {scores.clip_ids[0]}" in text
     assert "predicted instead" in text
     assert "how often it is right" in text
     assert "Accuracy" in text
@@ -263,15 +266,6 @@ def test_nothing_confused_and_nothing_suspicious(scored_data, call_stage):
     assert "Nothing is confused" in text
     with open(data.root / "reports" / "label_errors.csv", encoding="utf-8") as file:
         assert len(file.readlines()) == 1
-
-
-def test_bad_clips_are_noted(scored_data, call_stage):
-    data = scored_data(**SMALL).add_run("mfcc")
-    path = data.root / "runs/mfcc/folds/0/oof.npz"
-    scores = load(path, made_by="")
-    save(path, select(scores, scores.clip_ids[1:], scores.classes))
-    text = text_of(page_of(data, call_stage, "--runs", "mfcc"))
-    assert f"1 labelled clips have no scores and are left out: {scores.clip_ids[0]}" in text
 
 
 # ---- errors
