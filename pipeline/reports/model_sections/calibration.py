@@ -19,6 +19,7 @@ from pipeline.reports.templating import render
 from pipeline.reports.vector import FAINT, FIRST, MUTED, embed, style
 
 _PER_ROW = 3
+_MANY = 10  # decisions of a bin from which a resampled interval means something
 
 Measured = Sequence[tuple[ReportedRun, Reliability]]
 
@@ -71,8 +72,12 @@ def _diagrams(measured: Measured, *, single: bool) -> Markup:
             below.set_visible(True)
             filled = bins.count > 0
             axes.plot([0, 1], [0, 1], color=FAINT, lw=1)
-            axes.vlines(bins.score[filled], *bins.interval[filled].T, color=MUTED, lw=1.5)
-            axes.plot(bins.score[filled], bins.share[filled], "o-", color=FIRST, ms=5, lw=1)
+            many = bins.count >= _MANY
+            axes.vlines(bins.score[many], *bins.interval[many].T, color=MUTED, lw=1.5)
+            axes.plot(bins.score[filled], bins.share[filled], color=FIRST, lw=1)
+            axes.plot(bins.score[many], bins.share[many], "o", color=FIRST, ms=5)
+            few = filled & ~many
+            axes.plot(bins.score[few], bins.share[few], "o", color=FIRST, ms=5, mfc="none")
             axes.set(xlim=(0, 1), ylim=(-0.02, 1.02))
             axes.set_title(f"{run.name}: ECE {bins.error:.3f}")
             middle = (bins.edges[:-1] + bins.edges[1:]) / 2
@@ -94,7 +99,8 @@ def _diagrams(measured: Measured, *, single: bool) -> Markup:
                 f"{run.name}: expected calibration error {bins.error:.3f}"
                 for run, bins in measured),
             caption="Above: share of right decisions by score, in ten bins; on the diagonal, "
-                    f"scores are probabilities. Line: {LEVEL}. Below: number of decisions "
-                    "(logarithmic)." + ("" if single else " A decision is a pair of clip and "
-                                                          "class."),
+                    f"scores are probabilities. Line: {LEVEL}; hollow: fewer than {_MANY} "
+                    "decisions, too few for an interval. Below: number of decisions "
+                    "(logarithmic)."
+                    + ("" if single else " A decision is a pair of clip and class."),
         )
