@@ -21,6 +21,7 @@ PACKAGES = ("features", "models", "pipeline")
 # The stages that may load TensorFlow, and those that may draw with librosa.
 TRAINING = {"pipeline.train", "pipeline.predict"}
 DRAWING = {"pipeline.inspect"}
+NETWORK = {"urllib.request", "http.client", "requests", "kagglehub"}
 
 
 def read(root: Path) -> dict[str, ast.Module]:
@@ -204,6 +205,8 @@ RULES = {
         lambda root: strays(root, {"tensorflow", "keras", "models"}, {"models"}, TRAINING),
     "compiled loops are declared in one place":
         lambda root: strays(root, {"numba", "llvmlite"}, {"features.kernels"}),
+    "the network is used in one place":
+        lambda root: strays(root, NETWORK, {"pipeline.published"}),
     "librosa is for drawing alone":
         lambda root: strays(root, {"librosa"}, set(), DRAWING),
 }
@@ -252,6 +255,8 @@ BROKEN = [
      "import keras", "pipeline.runtime.shared imports keras"),
     ("compiled loops are declared in one place", "pipeline/x.py",
      "from numba import njit", "pipeline.x imports numba.njit"),
+    ("the network is used in one place", "pipeline/x.py",
+     "from urllib.request import urlopen", "pipeline.x imports urllib.request.urlopen"),
     ("librosa is for drawing alone", "features/x.py",
      "import librosa.filters", "features.x imports librosa.filters"),
     ("librosa is for drawing alone", "pipeline/train.py",

@@ -63,6 +63,57 @@ class ClipProgress:
         )
 
 
+class ByteProgress:
+    """Progress of a download, or of unpacking: bytes, speed, time left.
+
+    Parameters
+    ----------
+    what : str
+        What is downloaded or unpacked.
+    total : int or None
+        Its size in bytes, if known.
+    """
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self._what, self._total = what, total
+        self._reached = 0
+        self._first: int | None = None
+        self._began = self._said = time.monotonic()
+        self._bar = tqdm(
+            total=total, desc=what, disable=not sys.stderr.isatty(), dynamic_ncols=True,
+            leave=False, unit="B", unit_scale=True,
+        )
+
+    def __enter__(self) -> ByteProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def add(self, n_bytes: int) -> None:
+        """Show that so many more bytes are there."""
+        self.reach(self._reached + n_bytes)
+
+    def reach(self, n_bytes: int) -> None:
+        """Show that so many bytes are there; fewer than before if it starts again."""
+        if self._first is None or n_bytes < self._first:
+            self._first, self._bar.initial = n_bytes, n_bytes
+        self._reached = n_bytes
+        if not self._bar.disable:
+            self._bar.update(n_bytes - self._bar.n)
+        elif time.monotonic() - self._said >= _EVERY_SECONDS:
+            self._said = time.monotonic()
+            speed = (n_bytes - self._first) / (self._said - self._began)
+            of = f" of {size(self._total)}" if self._total else ""
+            left = (f", {hours((self._total - n_bytes) / speed)} left"
+                    if self._total and speed else "")
+            print(f"  {self._what}: {size(n_bytes)}{of}, {size(speed)}/s{left}",
+                  file=sys.stderr, flush=True)
+
+
 def hours(seconds: float) -> str:
     """Format a duration: ``10.5 h``, ``3.2 min``, ``41 s``."""
     if seconds >= 3600:

@@ -36,7 +36,7 @@ def test_every_flag_says_what_it_means(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_projects_params_are_valid(stage):
     fields = fields_of(settings_of(stage)).values()
-    arguments = ["a.h5" for field in fields if field.marker(Positional)]
+    arguments = [(*field.shape.choices, "a.h5")[0] for field in fields if field.marker(Positional)]
     settings = parse(stage, settings_of(stage), "", ["--params", str(ROOT / PARAMS), *arguments])
     assert isinstance(settings, settings_of(stage))
 
