@@ -1,4 +1,4 @@
-"""Pages in a headless Chromium; a web server as bad as it is told to be; split zips; made-up runs."""
+"""Pages in a headless Chromium; a web server as bad as told to be; split zips; made-up runs."""
 
 import hashlib
 import io
