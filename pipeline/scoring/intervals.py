@@ -79,8 +79,10 @@ def bootstrap_gain(
     truth, new : array-like [shape=(n_clips, n_classes)]
     old : sequence of array-like [shape=(n_clips, n_classes)]
         One or more scores, whose mean lwlrap is the one to compare with.
-    rng, n_resamples, level
-        As in :func:`bootstrap_lwlrap`.
+    rng : np.random.Generator
+        The same state gives the same intervals.
+    n_resamples : int > 0 [scalar]
+    level : float in (0, 1) [scalar]
 
     Returns
     -------
