@@ -1,11 +1,15 @@
-"""Score the test clips with the models of all folds of a run.
+"""Score the test clips, and the noisy ones, with the models of all folds of a run.
 
   python -m pipeline.predict --run mfcc
 
 Writes RUNS/NAME/test/K.npz: for each test clip in the store, the mean of the model's scores over
 crops that cover the whole clip; and K.json, what they were computed from. Scores of the same model,
-store and test clips are not computed again. A store that was extracted with other
-settings than the run was trained on is refused, with the differences.
+store and clips are not computed again. A store that was extracted with other settings than the run
+was trained on is refused, with the differences.
+
+Unless --no-noisy, RUNS/NAME/noisy has the same of the noisy clips, for the likely label errors of
+`pipeline.report`. FSDKaggle2019 has 80 hours of these, six times as much as test clips. A run that
+was trained on them does not score them.
 
 exit codes: 0 done or nothing to do, 1 no space left or the like, 2 usage, 4 a store of another
 feature, or a corrupt store, run or model
@@ -27,6 +31,10 @@ class Settings:
     runs_dir: Annotated[Path, Help("folder of all runs")]
     data: Annotated[Path, Help("folder that prepare wrote, with the test clips' table")]
     stores: Annotated[Path, Help("folder of the stores that extract wrote")]
+    noisy: Annotated[bool, Help(
+        "score the noisy clips too, where the run was not trained on them: report ranks their "
+        "labels by these scores"
+    )]
     run: Annotated[str | None, FlagOnly(), Help(
         "name of the run whose models score the test clips"
     )] = None
@@ -38,7 +46,7 @@ def run(settings: Settings) -> None:
     from pipeline.runs.staleness import write_digest
     from pipeline.store.partial import store_path
     from pipeline.store.reader import open_store
-    from pipeline.training.predict_run import score_clips, select_test_clips
+    from pipeline.training.predict_run import score_clips, select_clips
 
     if settings.run is None:
         raise UsageError("no run is named; give --run NAME")
@@ -46,17 +54,24 @@ def run(settings: Settings) -> None:
     trained, spec = identities.read_training(folder)
     store = open_store(store_path(settings.stores, trained.recipe.features))
     identities.check_store(folder, spec, store)
-    clip_ids = select_test_clips(settings.data, folder, trained, store)
-    inputs = {
-        k: identities.make_test_inputs(folder.fold(k), trained, store, clip_ids)
-        for k in trained.folds
-    }
-    left = [k for k in trained.folds if not folder.fold(k).test_is_current(inputs[k])]
-    if left:
-        score_clips(folder, trained, store, clip_ids, {k: inputs[k] for k in left})
-    else:
-        print(f"predict: nothing to do: {folder.path} has the scores of these {len(clip_ids)} "
-              "test clips already")
+    clips = select_clips(settings.data, folder, trained, store, noisy=settings.noisy)
+    # DVC wants to find every output, where there are no noisy clips too.
+    folder.fold(0).predicted("noisy").parent.mkdir(exist_ok=True)
+    idle = True
+    for split, ids in clips.items():
+        inputs = {
+            k: identities.make_predict_inputs(folder.fold(k), trained, store, ids)
+            for k in trained.folds
+        }
+        left = {k: inputs[k] for k in trained.folds
+                if not folder.fold(k).is_predicted(split, inputs[k])}
+        if left:
+            score_clips(folder, trained, store, split, ids, left)
+            idle = False
+    if idle:
+        counts = " and ".join(f"{len(ids)} {split}" for split, ids in clips.items())
+        print(f"predict: nothing to do: {folder.path} has the scores of these {counts} clips "
+              "already")
     write_digest(folder)
 
 

@@ -12,8 +12,9 @@
     RUNS/NAME/logs/                 mean curves, pictures and confusion matrix for TensorBoard
     RUNS/NAME/test/K.npz            scores of fold K's model on the test clips
     RUNS/NAME/test/K.json           what these were computed from
+    RUNS/NAME/noisy/K.npz, K.json   the same on the noisy clips, of a run not trained on them
     RUNS/NAME/oof.npz, test.npz     scores of an ensemble, which has no folds of its own
-    RUNS/.digests/NAME.json         digest of a training's scores, once its test clips have some
+    RUNS/.digests/NAME.json         digests of a training's scores, once its test clips have some
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ from pipeline.runtime.errors import StoreError, UsageError, listed
 from pipeline.runtime.files import atomic_write, locked
 
 _RUN = "run.json"
+
+# Splits that predict scores with the model of every fold.
+PREDICTED = ("test", "noisy")
+
 _TRAIN, _PREDICT, _ENSEMBLE = (
     f"python -m pipeline.{stage}" for stage in ("train", "predict", "ensemble")
 )
@@ -143,15 +148,15 @@ class FoldFolder:
     @property
     def test(self) -> Path:
         """Scores of the test clips."""
-        return self.run.path / "test" / f"{self.fold}.npz"
+        return self.predicted("test")
+
+    def predicted(self, split: str) -> Path:
+        """Scores of the clips of a split that the fold's model was not trained on."""
+        return self.run.path / split / f"{self.fold}.npz"
 
     @property
     def _record(self) -> Path:
         return self.path / "fold.json"
-
-    @property
-    def _test_record(self) -> Path:
-        return self.test.with_suffix(".json")
 
     def read(self) -> dict[str, Any] | None:
         """Read fold.json; None without a readable one: the fold is retrained then."""
@@ -181,8 +186,9 @@ class FoldFolder:
         """
         if self.fold in (read_json(self.run.record_path) or {}).get("folds", ()):
             self.run.record_path.unlink()
+        predicted = [self.predicted(split) for split in PREDICTED]
         for path in (self._record, self.checkpoint, self.model, self.oof, self.history,
-                     self.test, self._test_record):
+                     *predicted, *map(_inputs_of, predicted)):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.logs, ignore_errors=True)
         write_json(self._record, {"identity": identity, "finished": False, **record})
@@ -202,19 +208,17 @@ class FoldFolder:
                 # The lock file would make two equal trainings different folders.
                 (self.path / ".lock").unlink(missing_ok=True)
 
-    def load_test(self) -> Scores:
-        """Read the fold's test scores; raises a UsageError if there are none."""
-        return load(self.test, made_by=_PREDICT)
+    def save_predicted(self, split: str, scores: Scores, inputs: Mapping[str, Any]) -> None:
+        """Write the fold's scores of a split, and the inputs that they were computed from."""
+        path = self.predicted(split)
+        _inputs_of(path).unlink(missing_ok=True)
+        save(path, scores)
+        write_json(_inputs_of(path), inputs)
 
-    def save_test(self, scores: Scores, inputs: Mapping[str, Any]) -> None:
-        """Write the fold's test scores, and the inputs that they were computed from."""
-        self._test_record.unlink(missing_ok=True)
-        save(self.test, scores)
-        write_json(self._test_record, inputs)
-
-    def test_is_current(self, inputs: Mapping[str, Any]) -> bool:
-        """Whether the test scores were computed from these inputs."""
-        return self.test.is_file() and read_json(self._test_record) == inputs
+    def is_predicted(self, split: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether the fold's scores of a split were computed from these inputs."""
+        path = self.predicted(split)
+        return path.is_file() and read_json(_inputs_of(path)) == inputs
 
 
 @dataclass(frozen=True)
@@ -247,7 +251,7 @@ class RunFolder:
 
     @property
     def digest(self) -> Path:
-        """The digest of the scores: what DVC watches for an ensemble of runs that it cannot name.
+        """Digests of the scores: what DVC watches for an ensemble of runs that it cannot name.
 
         Beside the runs and not in them, because dvc.yaml cannot list the files of all runs that
         params.yaml names, and the folder of all runs holds the ensemble itself.
@@ -360,6 +364,22 @@ class RunFolder:
             tests = self._load(record, files[1::2], _PREDICT if record.folds else _ENSEMBLE)
         return join(oof), align(tests) if tests else []
 
+    def load_noisy(self) -> list[Scores]:
+        """Read the noisy clips' scores per fold; an empty list if some fold has none.
+
+        Raises
+        ------
+        UsageError
+            If there is no such run.
+        StoreError
+            If a file is damaged, or has other classes than run.json.
+        """
+        record = self.read()
+        files = [self.fold(k).predicted("noisy") for k in record.folds]
+        if not files or not all(path.is_file() for path in files):
+            return []
+        return align(self._load(record, files, _PREDICT))
+
     def _load(
         self, record: RunRecord, paths: Sequence[Path], made_by: str
     ) -> list[tuple[str, Scores]]:
@@ -371,6 +391,11 @@ class RunFolder:
                     "train and predict the run again"
                 )
         return loaded
+
+
+def _inputs_of(scores: Path) -> Path:
+    """The record beside a file of predicted scores."""
+    return scores.with_suffix(".json")
 
 
 def is_folder_name(name: str) -> bool:

@@ -31,8 +31,8 @@ from pipeline.store.schema import FeatureSpec
 # another way to validate or to choose the best epoch. Existing runs are retrained then.
 TRAINING_VERSION = 1
 
-# Grows with every edit of pipeline/training or pipeline/batching that changes the test scores of a
-# model. Existing test scores are computed again then.
+# Grows with every edit of pipeline/training or pipeline/batching that changes a model's scores of
+# test and noisy clips. Existing ones are computed again then.
 SCORING_VERSION = 1
 
 # Keys of an identity that run.json repeats.
@@ -221,10 +221,10 @@ def check_store(folder: RunFolder, spec: FeatureSpec, store: Store) -> None:
     )
 
 
-def make_test_inputs(
+def make_predict_inputs(
     fold: FoldFolder, trained: RunRecord, store: Store, clip_ids: Sequence[str]
 ) -> dict[str, Any]:
-    """Collect everything that decides a fold's test scores, for JSON."""
+    """Collect everything that decides a fold's scores of some clips, for JSON."""
     crc32 = [int(store.crc32[store.index_of(clip_id)]) for clip_id in clip_ids]
     clips = json.dumps([list(clip_ids), crc32])
     model = fold.model.read_bytes() if fold.model.is_file() else b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.dataset.tables import Label
@@ -18,16 +18,24 @@ def digests(runs: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _digest(folder: RunFolder) -> str:
+    return _digest_of(folder.score_files())
+
+
+def _digest_of(paths: Iterable[Path]) -> str:
     result = hashlib.sha256()
-    for path in folder.score_files():
+    for path in paths:
         content = path.read_bytes() if path.is_file() else b""
         result.update(hashlib.sha256(content).digest())
     return result.hexdigest()
 
 
 def write_digest(folder: RunFolder) -> None:
-    """Write the digest of a run's scores beside the runs; see :attr:`RunFolder.digest`."""
-    content = {"scores": _digest(folder)}
+    """Write the digests of a run's scores beside the runs; see :attr:`RunFolder.digest`.
+
+    Those of noisy clips have a digest of their own, because no ensemble is made of them.
+    """
+    noisy = [folder.fold(k).predicted("noisy") for k in folder.read().folds]
+    content = {"scores": _digest(folder), "noisy": _digest_of(noisy)}
     if read_json(folder.digest) != content:
         write_json(folder.digest, content)
 

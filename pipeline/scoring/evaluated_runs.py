@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.dataset.tables import Dataset, Label
 from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import Scores
 from pipeline.runs.staleness import stale
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.scoring.evaluation import Result, confusions, measure, subsets, truth_of
@@ -39,6 +40,37 @@ def check_runs(folders: Iterable[RunFolder], dataset: Dataset, *, data: Path) ->
         raise UsageError("\n".join(errors))
 
 
+def scored_sets(
+    folder: RunFolder, labels: Mapping[str, Label]
+) -> tuple[dict[str, Scores], list[str]]:
+    """Read a run's scores on every set of clips whose labels are known.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    labels : mapping of str to Label
+        By clip id.
+
+    Returns
+    -------
+    sets : dict of str to Scores
+        By the names of :func:`.evaluation.subsets`.
+    notes : list of str
+        Which clips are left out.
+    """
+    name, single = folder.name, folder.read().label_mode == "single"
+    oof, folds = folder.load()
+    known, left_out = set(oof.clip_ids), list[str]()
+    several = {c for c, label in labels.items() if len(label.labels) > 1 and c not in known}
+    if single and several:
+        left_out.append(f"{name} predicts one label per clip; {len(several)} clips with several "
+                        "labels are left out")
+        labels = {c: label for c, label in labels.items() if c not in several}
+    test = mean_over_folds(name, folds, single=single) if folds else None
+    found, notes = subsets(oof, test, labels)
+    return found, left_out + [f"{name}, {note}" for note in notes]
+
+
 def measure_run(
     folder: RunFolder, labels: Mapping[str, Label], *, seed: int, resamples: int
 ) -> dict[str, Result]:
@@ -57,22 +89,22 @@ def measure_run(
     dict of str to Result
         By the names of :func:`.evaluation.subsets`.
     """
-    name, single = folder.name, folder.read().label_mode == "single"
-    oof, folds = folder.load()
-    known = set(oof.clip_ids)
-    several = {c for c, label in labels.items() if len(label.labels) > 1 and c not in known}
-    if single and several:
-        print(f"{name} predicts one label per clip; {len(several)} clips with several labels are "
-              "left out")
-        labels = {c: label for c, label in labels.items() if c not in several}
-    test = mean_over_folds(name, folds, single=single) if folds else None
-    found, notes = subsets(oof, test, labels)
+    found, notes = scored_sets(folder, labels)
     for note in notes:
-        print(f"{name}, {note}")
+        print(note)
+    return measure_sets(folder, found, labels, seed=seed, resamples=resamples)
+
+
+def measure_sets(
+    folder: RunFolder, sets: Mapping[str, Scores], labels: Mapping[str, Label], *, seed: int,
+    resamples: int,
+) -> dict[str, Result]:
+    """Measure what :func:`scored_sets` returned; parameters as in :func:`measure_run`."""
+    single = folder.read().label_mode == "single"
     return {
-        kind: measure(f"{name}, {kind}", scores, truth_of(labels, scores), single=single,
+        kind: measure(f"{folder.name}, {kind}", scores, truth_of(labels, scores), single=single,
                       seed=seed, resamples=resamples)
-        for kind, scores in found.items()
+        for kind, scores in sets.items()
     }
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pipeline.runs.scores import Scores, select
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.scoring import metrics
-from pipeline.scoring.intervals import bootstrap_lwlrap
+from pipeline.scoring.intervals import bootstrap_gain, bootstrap_lwlrap
 
 if TYPE_CHECKING:
     from pipeline.dataset.tables import Label
@@ -152,21 +152,17 @@ def paired_gain(
 ) -> tuple[float, float, float]:
     """Return the gain in lwlrap of `new` over `old`, with a 95 % interval over the choice of clips.
 
-    Both are measured on the same resampled clips (paired percentile bootstrap), because most of the
-    variation between resamples is common to both.
+    See :func:`.intervals.bootstrap_gain`.
 
     Returns
     -------
     gain, low, high : float
     """
-    rng, gains = np.random.default_rng(seed), []
-    truth, new, old = (array[truth.any(axis=1)] for array in (truth, new, old))
-    for _ in range(resamples):
-        drawn = rng.integers(len(truth), size=len(truth))
-        gains.append(metrics.lwlrap(truth[drawn], new[drawn])
-                     - metrics.lwlrap(truth[drawn], old[drawn]))
-    low, high = np.quantile(gains, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return metrics.lwlrap(truth, new) - metrics.lwlrap(truth, old), float(low), float(high)
+    overall, _ = bootstrap_gain(
+        truth, new, [old], rng=np.random.default_rng(seed), n_resamples=resamples, level=LEVEL
+    )
+    gain, low, high = overall.tolist()
+    return gain, low, high
 
 
 def confusions(result: Result, most: int) -> list[tuple[str, str, int]]:

@@ -29,6 +29,8 @@ class DemoClip:
         Its file name.
     labels : tuple of str
         As in the table; those of a noisy clip may be wrong.
+    sounds : tuple of str
+        The classes that are heard, the background aside: the labels that would be right.
     usage : str
         The leaderboard of a test clip, ``Public`` or ``Private``; empty for the others.
     y : np.ndarray [shape=(n,), dtype=float32]
@@ -37,6 +39,7 @@ class DemoClip:
 
     name: str
     labels: tuple[str, ...]
+    sounds: tuple[str, ...]
     usage: str
     y: NDArray[np.float32]
 
@@ -77,9 +80,10 @@ def draw_split(split: int, names: Sequence[str], seed: int, *, kind: str) -> Ite
             sounds.append(str(rng.choice([c for c in known if c not in sounds])))
         behind = str(rng.choice(known)) if kind == "noisy" else None
         y = scenes.scene(rng, sounds, log_uniform(rng, SHORTEST, LONGEST), behind=behind)
+        labels = sounds
         if kind == "noisy" and rng.random() < WRONG_LABELS:
-            sounds = [str(rng.choice([c for c in known if c not in sounds]))]
+            labels = [str(rng.choice([c for c in known if c not in sounds]))]
         usage = ""
         if kind == "test":
             usage = "Public" if rng.random() < PUBLIC else "Private"
-        yield DemoClip(name, tuple(sorted(sounds)), usage, y)
+        yield DemoClip(name, tuple(sorted(labels)), tuple(sorted(sounds)), usage, y)

@@ -1,4 +1,4 @@
-"""Score a run's test clips with the models of its folds.
+"""Score the clips that a run was not trained on with the models of its folds.
 
 TensorFlow is imported only once there is something to score.
 """
@@ -22,15 +22,23 @@ from pipeline.runtime.errors import UsageError, listed
 from pipeline.store.reader import Store
 
 
-def select_test_clips(
-    data: Path, folder: RunFolder, trained: RunRecord, store: Store
-) -> list[str]:
-    """Select the test clips that the store has; prints those that it lacks to stderr.
+def select_clips(
+    data: Path, folder: RunFolder, trained: RunRecord, store: Store, *, noisy: bool
+) -> dict[str, list[str]]:
+    """Select the test clips, and the noisy clips if asked for, that the store has.
+
+    Prints to stderr which clips the store lacks. A run that was trained on noisy clips has none
+    here: its models know their labels by heart, so that their scores say little about them.
+
+    Returns
+    -------
+    dict of str to list of str
+        Clip ids by split, ``test`` first; without the splits that have none.
 
     Raises
     ------
     UsageError
-        If there are none, or the run has other classes than the data.
+        If there are no test clips, or the run has other classes than the data.
     """
     classes = read_dataset(data).classes
     if set(classes) != set(trained.classes):
@@ -38,24 +46,32 @@ def select_test_clips(
             f"{data} has other classes than {folder.path}; only one of them has "
             f"{listed(sorted(set(classes) ^ set(trained.classes)))}. Train the run again"
         )
-    wanted = [label.clip_id for label in read_labels(data) if label.split == "test"]
-    if not wanted:
+    labels = read_labels(data)
+    wanted = {"test": [label.clip_id for label in labels if label.split == "test"]}
+    if not wanted["test"]:
         raise UsageError(f"{data}: labels.csv has no test clips")
-    available = [clip_id for clip_id in wanted if clip_id in store]
-    if not available:
-        raise UsageError(f"{store.path} has none of the {len(wanted)} test clips; extract again")
-    if len(available) < len(wanted):
-        missing = [clip_id for clip_id in wanted if clip_id not in store]
-        print(f"  note: {store.path} lacks {len(missing)} test clips, which get no scores: "
-              f"{listed(missing)}", file=sys.stderr)
-    return available
+    if noisy and (unseen := [label.clip_id for label in labels if label.split == "noisy"]):
+        if trained.recipe.noisy:
+            print(f"  note: {folder.path} was trained on the noisy clips, so it does not score "
+                  "them", file=sys.stderr)
+        else:
+            wanted["noisy"] = unseen
+    found = {split: [c for c in ids if c in store] for split, ids in wanted.items()}
+    if not found["test"]:
+        raise UsageError(f"{store.path} has none of the {len(wanted['test'])} test clips; extract "
+                         "again")
+    for split, ids in wanted.items():
+        if missing := [clip_id for clip_id in ids if clip_id not in store]:
+            print(f"  note: {store.path} lacks {len(missing)} {split} clips, which get no scores: "
+                  f"{listed(missing)}", file=sys.stderr)
+    return {split: ids for split, ids in found.items() if ids}
 
 
 def score_clips(
-    folder: RunFolder, trained: RunRecord, store: Store, clip_ids: Sequence[str],
+    folder: RunFolder, trained: RunRecord, store: Store, split: str, clip_ids: Sequence[str],
     inputs: dict[int, dict[str, Any]],
 ) -> None:
-    """Score the test clips with the models of the folds of `inputs`, and write the scores."""
+    """Score the clips of a split with the models of the folds of `inputs`; write the scores."""
     from pipeline.training import tensorflow_setup as backend
 
     backend.start()
@@ -66,12 +82,10 @@ def score_clips(
         pad=trained.recipe.pad, budget=memory.budget(),
     )
     crops = covering_crops(source.length, np.arange(len(clip_ids)), source.n_frames)
-    print(f"{folder.path}: {len(clip_ids)} test clips ({len(crops)} crops) of {store.path}")
+    print(f"{folder.path}: {len(clip_ids)} {split} clips ({len(crops)} crops) of {store.path}")
     for fold in map(folder.fold, inputs):
         model = load_model(fold, crop_shape=source.crop_shape, n_classes=len(trained.classes))
         values = crop_scores(model, source, crops, trained.recipe.batch_size)
-        fold.save_test(
-            Scores(tuple(clip_ids), trained.classes, mean_by_clip(values, crops)),
-            inputs[fold.fold],
-        )
-        print(f"  fold {fold.fold}: {fold.test}", flush=True)
+        scores = Scores(tuple(clip_ids), trained.classes, mean_by_clip(values, crops))
+        fold.save_predicted(split, scores, inputs[fold.fold])
+        print(f"  fold {fold.fold}: {fold.predicted(split)}", flush=True)

@@ -1,4 +1,4 @@
-"""Pages in a headless Chromium; a web server that behaves as badly as it is told to; split zips."""
+"""Pages in a headless Chromium; a web server as bad as told to be; split zips; made-up runs."""
 
 import hashlib
 import io
@@ -9,11 +9,28 @@ import struct
 import threading
 import time
 import zipfile
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from pipeline.audio.file_header import Header
+from pipeline.dataset.tables import (
+    Clip,
+    Dataset,
+    Label,
+    read_labels,
+    write_clips,
+    write_dataset,
+    write_labels,
+)
 from pipeline.published import transfer
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import Scores, save
+from pipeline.scoring.combination import combine_runs, write_combined
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -243,3 +260,115 @@ def _split(data, cuts, *, wide=False, end64=False):
     tail += struct.pack("<4s4H2LH", b"PK\5\6", last, disk_, n, n, size, where, 2) + b"hi"
     body = data[:directory] + entries + tail
     return [body[a:b] for a, b in zip(starts, [*cuts, len(body)], strict=True)]
+
+
+SR = 44100
+HISTORY = "epoch,loss,val_loss,lwlrap,val_lwlrap\n1,1.0,2.0,0.1,0.2\n2,0.5,1.5,0.3,0.4\n"
+
+
+@dataclass
+class ScoredData:
+    """ROOT/prepared and ROOT/runs.
+
+    Curated clips c000 … in two folds, noisy n000 …, test t000 …, of which the last has no labels.
+    `heard` has the true classes of every clip; a third of the noisy clips are labelled wrong.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    label_mode: str = "multi"
+    n_curated: int = 60
+    n_noisy: int = 30
+    n_test: int = 20
+    heard: dict[str, np.ndarray] = field(default_factory=dict)
+
+    folds = (0, 1)
+
+    def __post_init__(self):
+        rng, n = np.random.default_rng(5), len(self.classes)
+        labels = []
+        for split, prefix, count in (("curated", "c", self.n_curated), ("noisy", "n", self.n_noisy),
+                                     ("test", "t", self.n_test)):
+            for i in range(count):
+                several = self.label_mode == "multi" and i % 5 == 0
+                drawn = rng.choice(n - 1, 2 if several else 1, replace=False)  # never the last
+                clip, heard = f"{prefix}{i:03}.wav", np.zeros(n, bool)
+                heard[drawn] = True
+                self.heard[clip] = heard
+                if split == "noisy" and i % 3 == 0:
+                    drawn = [(drawn[0] + 1) % (n - 1)]
+                names = tuple(self.classes[k] for k in sorted(drawn))
+                if split == "test" and i == count - 1:
+                    names = ()
+                usage = ("Private", "Public")[i % 2] if split == "test" else ""
+                labels.append(Label(clip, names, split, i % 2 if split == "curated" else None,
+                                    usage))
+        (self.root / "prepared").mkdir(parents=True)
+        (self.root / "audio").mkdir()
+        write_dataset(self.root / "prepared",
+                      Dataset(self.root, "csv", self.classes, self.label_mode))
+        labels.sort(key=lambda label: label.clip_id)
+        write_labels(self.root / "prepared", labels)
+        header = Header("WAV", "PCM_16", SR, 1, SR // 4)
+        write_clips(self.root / "prepared", [
+            Clip(label.clip_id, f"audio/{label.clip_id}", header) for label in labels
+        ])
+
+    def write_audio(self):
+        """A quarter of a second of sound for each clip: a tone per class that is heard."""
+        t = np.arange(SR // 4) / SR
+        for clip, heard in self.heard.items():
+            y = sum(0.2 * np.sin(2 * np.pi * 300 * (k + 1) * t) for k in np.flatnonzero(heard))
+            soundfile.write(self.root / "audio" / clip, y, SR, subtype="PCM_16")
+        return self
+
+    @property
+    def labels(self):
+        return {label.clip_id: label for label in read_labels(self.root / "prepared")}
+
+    def add_ensemble(self, *members, method="geometric", weights=(), name="ensemble"):
+        """An ensemble of runs."""
+        combined = combine_runs(self.root / "runs", members, self.labels, method=method,
+                                weights=weights, single=self.label_mode == "single")
+        write_combined(RunFolder(self.root / "runs", name), combined, label_mode=self.label_mode,
+                       weights=weights, seed=0)
+        return self
+
+    def scores(self, clips, rng, strength):
+        """Scores that know the true classes; with one label per clip they add up to 1."""
+        clips = tuple(clips)
+        z = rng.normal(size=(len(clips), len(self.classes)))
+        z += strength * np.array([self.heard[clip] for clip in clips]) - strength / 2
+        p = np.exp(z) if self.label_mode == "single" else 1 / (1 + np.exp(-z))
+        if self.label_mode == "single":
+            p /= p.sum(axis=1, keepdims=True)
+        return Scores(clips, self.classes, p.astype(np.float32))
+
+    def of(self, split, fold=None):
+        return [c for c, label in self.labels.items()
+                if label.split == split and fold in (None, label.fold)]
+
+    def add_run(self, name, *, seed=0, strength=2.0, noisy=True, test=True, **facts):
+        """A trained run of two folds."""
+        rng, folder = np.random.default_rng(seed), self.root / "runs" / name
+        for k in self.folds:
+            save(folder / f"folds/{k}/oof.npz", self.scores(self.of("curated", k), rng, strength))
+            (folder / f"folds/{k}/history.csv").write_text(HISTORY)
+            for split, wanted in (("test", test), ("noisy", noisy)):
+                if wanted:
+                    save(folder / f"{split}/{k}.npz", self.scores(self.of(split), rng, strength))
+        self.write_facts(name, kind="train", folds=list(self.folds), **facts)
+        return self
+
+    def write_facts(self, name, **facts):
+        content = {"classes": self.classes, "label_mode": self.label_mode, **facts}
+        (self.root / "runs" / name / "run.json").write_text(json.dumps(content))
+
+
+@pytest.fixture(scope="session")
+def scored_data(tmp_path_factory):
+    """Make a :class:`ScoredData`."""
+    def make(classes=("Bark", "Meow", "Rain", "Thunder", "Zither"), **options):
+        return ScoredData(tmp_path_factory.mktemp("scored") / "data", tuple(classes), **options)
+
+    return make

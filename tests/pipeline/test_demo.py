@@ -17,6 +17,7 @@ from pipeline import demo
 from pipeline.audio.decode import write_pcm16
 from pipeline.cli import settings as settings_module
 from pipeline.runtime.errors import Stopped, UsageError
+from pipeline.synthesis import dataset as synthesis_dataset
 from pipeline.synthesis import scene as synthesis
 from pipeline.synthesis.scene import SOUNDS, SR
 
@@ -126,6 +127,10 @@ def test_shares_of_labels_lengths_and_usage(tmp_path, quick):
         for a, b in zip(labels, given, strict=True):
             assert a == b or not a & b
         return np.mean([a != b for a, b in zip(labels, given, strict=True)])
+
+    names = synthesis_dataset.file_names([1200, 1200, 1200], 0)[1]
+    drawn = [clip.sounds for clip in synthesis_dataset.draw_split(1, names, 0, kind="noisy")]
+    assert drawn == [tuple(sorted(given)) for given, _, _ in noisy]
 
     assert errors(curated, "train_curated") == errors(test, "test_post_competition") == 0
     assert errors(noisy, "train_noisy") == pytest.approx(0.5, abs=0.043)

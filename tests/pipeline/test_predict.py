@@ -13,7 +13,7 @@ import pytest
 from features.signal.moments import moments_of
 from pipeline.batching.batches import open_source
 from pipeline.batching.crops import Crops, covering_crops
-from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
+from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load
 from pipeline.store.partial import JournalEntry, PartialStore
@@ -185,6 +185,60 @@ def test_no_test_clip_at_all(root, predict):
     assert "has none of the 4 test clips" in ended.err
     write_labels(root / "prepared", [Label("00.wav", CLASSES[:1], "curated", 0, "")])
     assert "labels.csv has no test clips" in predict().err
+
+
+def add_noisy_clips(root):
+    """Add two noisy clips, of which the store has one, equal to a test clip."""
+    noisy = [Label(c, CLASSES[:1], "noisy", None, "") for c in ("30.wav", "31.wav")]
+    write_labels(root / "prepared", [*read_labels(root / "prepared"), *noisy])
+    make_store(root / "stores", SPEC, {**clips(), "30.wav": clips()[TEST[2]]})
+
+
+def test_noisy_clips_are_scored_beside_the_test_clips(root, predict):
+    assert predict().code == 0
+    assert RunFolder(root / "runs", "tiny").load_noisy() == []
+    add_noisy_clips(root)
+    ended = predict("--no-noisy")
+    assert "nothing to do" in ended.out
+    assert "noisy clips" not in ended.out + ended.err
+    ended = predict()
+    assert ended.code == 0, ended.err
+    assert "1 noisy clips" in ended.out
+    assert "test clips" not in ended.out
+    assert "lacks 1 noisy clips, which get no scores: 31.wav" in ended.err
+    run = RunFolder(root / "runs", "tiny")
+    noisy, (_, tests) = run.load_noisy(), run.load()
+    assert len(noisy) == len(tests) == 2
+    for scores, test in zip(noisy, tests, strict=True):
+        assert scores.clip_ids == ("30.wav",)
+        np.testing.assert_allclose(scores.values[0], test.values[2], atol=1e-6)
+    assert "4 test and 1 noisy clips already" in predict().out
+    run.fold(1).predicted("noisy").unlink()
+    assert run.load_noisy() == []
+    ended = predict()
+    assert "fold 1" in ended.out
+    assert "fold 0" not in ended.out
+
+
+def test_a_run_trained_on_noisy_clips_does_not_score_them(root, predict):
+    add_noisy_clips(root)
+    path = root / "runs" / "tiny" / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "settings": {**record["settings"], "noisy": True}}))
+    ended = predict()
+    assert ended.code == 0
+    assert "was trained on the noisy clips, so it does not score them" in ended.err
+    assert RunFolder(root / "runs", "tiny").load_noisy() == []
+    assert list((root / "runs" / "tiny" / "noisy").iterdir()) == []
+
+
+def test_noisy_scores_go_when_the_fold_is_trained_again(root, predict):
+    add_noisy_clips(root)
+    predict()
+    fold = RunFolder(root / "runs", "tiny").fold(0)
+    assert fold.predicted("noisy").is_file()
+    fold.begin({})
+    assert sorted(p.name for p in fold.predicted("noisy").parent.iterdir()) == ["1.json", "1.npz"]
 
 
 def test_other_classes_than_the_runs(root, predict):

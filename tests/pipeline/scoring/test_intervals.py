@@ -85,3 +85,30 @@ def test_arguments_are_left_as_they_were():
     )
     np.testing.assert_array_equal(truth, before[0])
     np.testing.assert_array_equal(scores, before[1])
+
+
+def test_a_gain_is_of_the_same_resamples(monkeypatch):
+    truth, new = sixty_clips()
+    old = [new[::-1].copy(), new * 0.5 + np.random.default_rng(9).random(new.shape)]
+    monkeypatch.setattr(intervals, "BLOCK", 7)
+    overall, per_class = intervals.bootstrap_gain(
+        truth, new, old, rng=np.random.default_rng(3), n_resamples=50, level=0.9
+    )
+    labelled = truth.any(axis=1)
+    truth, new, *old = (array[labelled] for array in (truth, new, *old))
+    rng = np.random.default_rng(3)
+
+    def gains(rows):
+        whole = [metrics.lwlrap(truth[rows], each[rows]) for each in (new, *old)]
+        classes = [metrics.per_class_lwlrap(truth[rows], each[rows])[0] for each in (new, *old)]
+        return whole[0] - np.mean(whole[1:]), classes[0] - np.mean(classes[1:], axis=0)
+
+    drawn = [gains(rng.integers(len(truth), size=len(truth))) for _ in range(50)]
+    expected, classes = gains(slice(None))
+    np.testing.assert_allclose(
+        overall, [expected, *np.quantile([g for g, _ in drawn], [0.05, 0.95])], atol=ROUNDING)
+    present = truth.any(axis=0)
+    np.testing.assert_allclose(per_class[:, 0], classes, atol=ROUNDING)
+    ends = np.nanquantile(np.array([g for _, g in drawn])[:, present], [0.05, 0.95], axis=0).T
+    np.testing.assert_allclose(per_class[present, 1:], ends, atol=ROUNDING)
+    assert np.isnan(per_class[~present]).all()

@@ -1,0 +1,88 @@
+"""Read the runs of a report: their scores, labels and measures on every set of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.dataset.tables import Label
+from pipeline.runs.folder import RunFolder, RunRecord
+from pipeline.runs.scores import Scores
+from pipeline.scoring.evaluated_runs import measure_sets, scored_sets
+from pipeline.scoring.evaluation import Result
+
+
+@dataclass(frozen=True, eq=False)
+class ReportedRun:
+    """A run and what is known of it.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    record : RunRecord
+    sets : dict of str to Result
+        By the names of :func:`pipeline.scoring.evaluation.subsets`; ``oof`` is always there.
+    fold_tests : list of Scores
+        Test scores of each fold's model; one entry for an ensemble, none before predict.
+    notes : list of str
+        Clips that are left out, and why.
+    """
+
+    folder: RunFolder
+    record: RunRecord
+    sets: dict[str, Result]
+    fold_tests: list[Scores]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.record.name
+
+    @property
+    def single(self) -> bool:
+        """Whether the run predicts exactly one label per clip."""
+        return self.record.label_mode == "single"
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether its scores estimate probabilities; ranks and stacked scores do not."""
+        return self.record.method not in ("rank", "stack")
+
+
+def read_run(
+    folder: RunFolder, labels: Mapping[str, Label], *, seed: int, resamples: int
+) -> ReportedRun:
+    """Read and measure a run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    labels : mapping of str to Label
+        By clip id.
+    seed, resamples : int
+        Of the bootstrap intervals.
+    """
+    sets, notes = scored_sets(folder, labels)
+    _, fold_tests = folder.load()
+    measured = measure_sets(folder, sets, labels, seed=seed, resamples=resamples)
+    return ReportedRun(folder, folder.read(), measured, fold_tests, notes)
+
+
+def default_runs(runs_dir: Path, ensemble: str, trained: Sequence[str]) -> tuple[str, ...]:
+    """Return the ensemble and its members, or the trained runs where there is no ensemble.
+
+    Parameters
+    ----------
+    runs_dir : Path
+    ensemble : str
+        The name of the ensemble in params.yaml.
+    trained : sequence of str
+        The names of the runs in params.yaml.
+    """
+    folder = RunFolder(runs_dir, ensemble)
+    if folder.is_run:
+        members = folder.read().members
+        return (ensemble, *(m for m in members if RunFolder(runs_dir, m).is_run))
+    return tuple(name for name in trained if RunFolder(runs_dir, name).is_run)

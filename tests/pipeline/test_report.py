@@ -1,0 +1,303 @@
+"""report: the page on models and the table of label errors, as the command writes them."""
+
+import csv
+import html
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import load, save, select
+from pipeline.scoring.evaluated_runs import measure_run
+
+HOSTILE = "<script>alert(1)</script>"
+CLASSES = ("Bathtub_(filling_or_washing)", HOSTILE, "Bark & 'Meow'", "$x_1$ 50%", "Never heard")
+SMALL = {"n_curated": 40, "n_noisy": 18, "n_test": 12}
+
+
+def flags(data, *more):
+    reports = data.root / "reports"
+    return ("--data", data.root / "prepared", "--runs-dir", data.root / "runs",
+            "--stores", data.root / "stores", "--out", reports / "report.html",
+            "--label-errors", reports / "label_errors.csv", "--resamples", 50, "--clips", 4,
+            "--jobs", 1, *more)
+
+
+def text_of(page):
+    """What a reader sees, without the data of the tables."""
+    text = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def table_of(page, name):
+    data = re.search(rf'id="{name}">.*?<script type="application/json">(.*?)</script>', page,
+                     re.DOTALL)
+    return json.loads(data[1])["rows"]
+
+
+@pytest.fixture(scope="module")
+def full(scored_data, call_stage):
+    """A data set with audio, stores, two runs and their ensemble, and hostile names."""
+    data = scored_data(CLASSES, **SMALL).write_audio()
+    ended = call_stage("extract", "--data", data.root / "prepared", "--out", data.root / "stores",
+                       "--jobs", 1)
+    assert ended.code == 0, ended.err
+    return (data.add_run("mfcc", strength=0.8).add_run("logmel", seed=1, strength=1.2)
+            .add_ensemble("mfcc", "logmel"))
+
+
+@pytest.fixture(scope="module")
+def report(full, call_stage):
+    """The default page of it: the stage's end, the file, and its text."""
+    ended = call_stage("report", *flags(full))
+    assert ended.code == 0, ended.err
+    path = full.root / "reports" / "report.html"
+    return ended, path, path.read_text(encoding="utf-8")
+
+
+def test_the_ensemble_and_its_members_are_shown(report):
+    ended, path, page = report
+    assert "report: ensemble, mfcc, logmel; 12 clips to hear" in ended.out
+    assert f"Wrote {path}" in ended.out
+    assert re.findall(r'<section id="([^"]+)"', page) == [
+        "scores", "gains", "classes", "curves", "confusions", "calibration", "worst-clips",
+        "label-errors"]
+
+
+def test_the_scores_are_those_of_evaluate(full, report):
+    rows = table_of(report[2], "scores-table")
+    assert len(rows) == 12
+    names = {"out of fold": "oof", "test": "test", "public test": "public",
+             "private test": "private"}
+    measured = {run: measure_run(RunFolder(full.root / "runs", run), full.labels, seed=0,
+                                 resamples=50) for run in ("ensemble", "mfcc", "logmel")}
+    for run, clips, *values in rows:
+        expected = measured[run][names[clips]].summary
+        assert values == pytest.approx([expected[key] for key in (
+            "clips", "lwlrap", "lwlrap_low", "lwlrap_high", "mean_average_precision")], abs=6e-4)
+
+
+def test_the_worst_clips_come_first(report):
+    rows = table_of(report[2], "worst-table")
+    assert len(rows) == 40
+    values = [row[3] for row in rows]
+    assert values == sorted(values)
+    linked = [row[0] for row in rows if isinstance(row[0], list)]
+    assert linked == [row[0] for row in rows[:4]]
+    for _, anchor in linked:
+        assert f'<article class="card" id="{anchor[1:]}">' in report[2]
+
+
+def test_the_table_of_label_errors_is_the_files(full, report):
+    with open(full.root / "reports" / "label_errors.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    shown = table_of(report[2], "suspects-table")
+    assert len(rows) == len(shown) > 0
+    assert f"({len(rows)} suspicious clips)" in report[0].out
+    by_clip = {row["clip_id"]: row for row in rows}
+    for clip, split, labels, suggested, _, confidence in shown:
+        row = by_clip[clip if isinstance(clip, str) else clip[0]]
+        assert (row["split"], row["labels"].replace(",", ", ")) == (split, labels)
+        assert row["suggested_labels"].replace(",", ", ") == suggested
+        assert float(row["score"]) == pytest.approx(confidence, abs=6e-4)
+    assert {row["split"] for row in rows} == {"curated", "noisy"}
+    assert '<a href="label_errors.csv">' in report[2]
+
+
+def test_it_says_how_the_scores_came_about(report):
+    text = text_of(report[2])
+    for words in ("epoch of each fold was chosen on the same clips",
+                  "95 % percentile bootstrap intervals over clips (50 resamples)",
+                  "Without a labelled clip, and so without a value: Never heard"):
+        assert words in text
+
+
+def test_the_same_input_gives_the_same_bytes(full, report, call_stage):
+    again = full.root / "reports" / "again.html"
+    assert call_stage("report", *flags(full, "--out", again)).code == 0
+    assert again.read_text(encoding="utf-8") == report[2]
+
+
+def test_hostile_names_are_text(report):
+    page = report[2]
+    assert HOSTILE not in page
+    assert HOSTILE in text_of(page)
+    assert "Bathtub_(filling_or_washing)" in page
+    assert "$x_1$ 50%" in text_of(page)
+
+
+# ---- in the browser
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_page_is_accessible_and_fits(report, open_page, axe_violations, width, scheme):
+    page = open_page(report[1], width=width, scheme=scheme)
+    assert axe_violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("section").count() == 8
+    # Figures and pictures are there, and no id twice.
+    assert page.evaluate("[...document.querySelectorAll('figure svg')].every("
+                         "each => each.getBoundingClientRect().height > 50)")
+    assert page.evaluate("(() => { const ids = [...document.querySelectorAll('[id]')]"
+                         ".map(each => each.id); return ids.length - new Set(ids).size })()") == 0
+
+
+def test_tables_sort_and_filter(report, open_page):
+    page = open_page(report[1])
+    cells = page.locator("#worst-table tbody td:first-child")
+    button = page.locator("#worst-table").get_by_role("button", name="Clip")
+    button.click()
+    assert cells.first.inner_text() == "c000.wav"
+    button.click()
+    assert cells.first.inner_text() == "c039.wav"
+    page.locator("#worst-table").get_by_label("Labels").select_option(HOSTILE)
+    labels = page.locator("#worst-table tbody td:nth-child(2)").all_inner_texts()
+    assert labels
+    assert all(HOSTILE in each for each in labels)
+
+
+def test_players_have_a_duration_and_play(report, open_page):
+    page = open_page(report[1])
+    page.wait_for_function("[...document.querySelectorAll('audio')].every(a => a.readyState >= 1)")
+    durations = page.evaluate("[...document.querySelectorAll('audio')].map(a => a.duration)")
+    assert len(durations) == 12
+    assert all(0.2 < each < 0.5 for each in durations)
+    page.evaluate("document.querySelector('#worst-clips audio').play()")
+    page.wait_for_function("document.querySelector('#worst-clips audio').currentTime > 0")
+
+
+def test_a_link_opens_the_card_that_it_leads_to(report, open_page):
+    page = open_page(report[1])
+    assert not page.locator("#worst-3").is_visible()
+    page.locator("#worst-table a[href='#worst-3']").click()
+    page.wait_for_selector("#worst-3", state="visible")
+
+
+# ---- two runs
+
+
+def test_two_named_runs_are_compared(full, call_stage, open_page):
+    out = full.root / "pair" / "report.html"
+    ended = call_stage("report", *flags(full, "--runs", "mfcc", "logmel", "--out", out))
+    assert ended.code == 0, ended.err
+    page = out.read_text(encoding="utf-8")
+    text = text_of(page)
+    assert "logmel and mfcc" in text
+    assert "../reports/label_errors.csv" in page
+    rows = table_of(page, "clip-differences-table")
+    gaps = [abs(row[-1]) for row in rows]
+    assert gaps == sorted(gaps, reverse=True)
+    assert all(row[-1] == pytest.approx(row[-2] - row[-3], abs=2e-3) for row in rows)
+    scores = {row[0]: row[3] for row in table_of(page, "scores-table") if row[1] == "out of fold"}
+    gain = float(re.search(r"logmel less that of mfcc is ([+-][\d.]+)", text)[1])
+    assert gain == pytest.approx(scores["logmel"] - scores["mfcc"], abs=2e-4)
+    browser = open_page(out)
+    assert browser.locator("#differences .card").count() == 4
+
+
+# ---- what is missing
+
+
+def page_of(data, call_stage, *more):
+    ended = call_stage("report", *flags(data, *more))
+    assert ended.code == 0, ended.err
+    return (data.root / "reports" / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_audio_and_stores_the_cards_say_so(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc")
+    page = page_of(data, call_stage, "--runs", "mfcc")
+    assert "cannot be heard" in text_of(page)
+    assert "<audio" not in page
+
+
+def test_a_run_of_one_label_per_clip_and_a_bad_clip(scored_data, call_stage):
+    data = scored_data(**SMALL, label_mode="single").add_run("mfcc")
+    path = data.root / "runs/mfcc/folds/0/oof.npz"
+    scores = load(path, made_by="")
+    save(path, select(scores, scores.clip_ids[1:], scores.classes))
+    page = page_of(data, call_stage, "--runs", "mfcc")
+    text = text_of(page)
+    assert f"1 labelled clips have no scores and are left out: {scores.clip_ids[0]}" in text
+    assert "predicted instead" in text
+    assert "how often it is right" in text
+    assert "Accuracy" in text
+    rows = table_of(page, "confusions-table")
+    oof = [load(data.root / f"runs/mfcc/folds/{k}/oof.npz", made_by="") for k in (0, 1)]
+    wrong = sum(np.argmax(values) != np.argmax(data.heard[clip]) for scores in oof
+                for clip, values in zip(scores.clip_ids, scores.values, strict=True))
+    assert sum(row[2] for row in rows) == wrong
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"test": False}, "There are no scores of test clips with known labels"),
+    ({"noisy": False}, "mfcc has no scores of the noisy clips. `python -m pipeline.predict"),
+    ({"settings": {"noisy": True}}, "mfcc was trained on the noisy clips"),
+])
+def test_a_run_without_some_scores(scored_data, call_stage, options, message):
+    data = scored_data(**SMALL).add_run("mfcc", **options)
+    page = page_of(data, call_stage, "--runs", "mfcc")
+    assert message in text_of(page)
+    splits = {row[1] for row in table_of(page, "suspects-table")}
+    assert splits <= ({"curated", "noisy"} if "test" in options else {"curated"})
+
+
+def test_an_ensemble_of_ranks_has_no_calibration(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc").add_run("logmel", seed=1)
+    data.add_ensemble("mfcc", "logmel", method="rank")
+    text = text_of(page_of(data, call_stage, "--runs", "ensemble"))
+    assert "ensemble is left out: its scores are ranks or stacked scores" in text
+    assert "geometric mean of mfcc, logmel" in text
+    assert "Training curves" not in text
+
+
+def test_nothing_confused_and_nothing_suspicious(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc", strength=60)
+    for k in (0, 1):
+        path = data.root / f"runs/mfcc/noisy/{k}.npz"
+        scores = load(path, made_by="")
+        right = [c for c in scores.clip_ids if data.labels[c].labels == tuple(
+            data.classes[i] for i in np.flatnonzero(data.heard[c]))]
+        save(path, select(scores, right, scores.classes))
+    text = text_of(page_of(data, call_stage, "--runs", "mfcc"))
+    assert "Nothing is confused" in text
+    with open(data.root / "reports" / "label_errors.csv", encoding="utf-8") as file:
+        assert len(file.readlines()) == 1
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    (("--runs", "mfc"), "did you mean mfcc?"),
+    (("--runs", "mfcc", "--data", Path("gone")), "no such file"),
+    ((), "has none of the runs of"),
+])
+def test_what_is_not_there(scored_data, call_stage, more, message):
+    data = scored_data(**SMALL)
+    if more:
+        data.add_run("mfcc")
+    ended = call_stage("report", *flags(data), *more)
+    assert ended.code == 2
+    assert message in ended.err
+    assert not (data.root / "reports").exists()
+
+
+def test_decisions_and_other_files_are_not_overwritten(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc")
+    page_of(data, call_stage, "--runs", "mfcc")
+    path = data.root / "reports" / "label_errors.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[1] = lines[1].rsplit(",", 2)[0] + ",drop,"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    ended = call_stage("report", *flags(data, "--runs", "mfcc"))
+    assert "with 1 earlier decisions" in ended.out
+    assert ",drop," in path.read_text(encoding="utf-8")
+    path.write_text("my notes\n", encoding="utf-8")
+    ended = call_stage("report", *flags(data, "--runs", "mfcc"))
+    assert ended.code == 2
+    assert "not a table of label errors" in ended.err
+    assert path.read_text(encoding="utf-8") == "my notes\n"
