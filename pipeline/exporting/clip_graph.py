@@ -18,6 +18,9 @@ from pipeline.exporting.exported_model import INPUT, OUTPUT
 from pipeline.exporting.feature_graphs import as_stored, make_graph
 from pipeline.scoring.means import FLOOR
 
+# Crops at a time. Those of all of an hour would take gigabytes in a network's first layers.
+_BATCH = 16
+
 
 class ClipTagger(tf.Module):
     """The graph of an exported model.
@@ -47,41 +50,51 @@ class ClipTagger(tf.Module):
     def tag(self, waveform: Any) -> dict[str, Any]:
         """From samples [shape=(n,)] to scores [shape=(n_classes,)]."""
         frames = as_stored(self._graph.frames(waveform), self._feature.dtype)
-        crops = self._crops(frames)
-        folds = [tf.reduce_mean(network(crops, training=False), axis=0)
-                 for network in self._networks]
-        return {OUTPUT: self._mean(folds)}
+        frames, rows = self._crops(frames)
+        n_crops = tf.shape(rows)[0]
 
-    def _crops(self, frames: Any) -> Any:
-        """The crops that cover the clip. [shape=(n_crops, n_frames, ...)]"""
+        def add_batch(first: Any, totals: Any) -> tuple[Any, Any]:
+            crops = tf.gather(frames, rows[first:tf.minimum(first + _BATCH, n_crops)])
+            crops = tf.ensure_shape(crops, [None, self._n_frames, *frames.shape[1:]])
+            scores = [tf.reduce_sum(network(crops, training=False), axis=0)
+                      for network in self._networks]
+            return first + _BATCH, totals + tf.stack(scores)
+
+        shape = len(self._networks), self._networks[0].output_shape[1]
+        _, totals = tf.while_loop(lambda first, totals: first < n_crops, add_batch,
+                                  [tf.constant(0), tf.zeros(shape)])
+        return {OUTPUT: self._mean(totals / tf.cast(n_crops, tf.float32))}
+
+    def _crops(self, frames: Any) -> tuple[Any, Any]:
+        """The crops that cover the clip: its frames, padded, and those of each crop by index.
+
+        [shape=(n, ...) and (n_crops, n_frames)]
+        """
         n, length = self._n_frames, tf.shape(frames)[0]
         missing = tf.maximum(n - length, 0)
         before = (missing + 1) // 2
-        if self._pad == "silence":
-            silent, shape = self._graph.silent_frame(frames), frames.shape[1:]
-            frames = tf.concat([tf.zeros([before, *shape]) + silent, frames,
-                                tf.zeros([missing - before, *shape]) + silent], axis=0)
-            before = 0
         count = tf.maximum((length + n - 1) // n, 1)
         gaps, spare = tf.maximum(count - 1, 1), tf.maximum(length - n, 0)
         nth = tf.range(count)
         # nth * spare // gaps, without a product that could exceed int32.
-        first = nth * (spare // gaps) + nth * (spare % gaps) // gaps - before
+        first = nth * (spare // gaps) + nth * (spare % gaps) // gaps
         rows = tf.expand_dims(first, 1) + tf.expand_dims(tf.range(n), 0)
         if self._pad == "repeat":
-            rows = tf.math.floormod(rows, length)
-        crops = tf.gather(frames, rows)
-        return tf.ensure_shape(crops, [None, n, *frames.shape[1:]])
+            return frames, tf.math.floormod(rows - before, length)
+        silent, shape = self._graph.silent_frame(frames), frames.shape[1:]
+        padded = [tf.zeros([before, *shape]) + silent, frames,
+                  tf.zeros([missing - before, *shape]) + silent]
+        return tf.concat(padded, axis=0), rows
 
-    def _mean(self, folds: Sequence[Any]) -> Any:
+    def _mean(self, folds: Any) -> Any:
         """The geometric mean over the folds, as :func:`pipeline.scoring.means.combine` has it."""
-        if len(folds) == 1:
+        if folds.shape[0] == 1:
             return folds[0]
-        floor = np.float32(np.log(FLOOR))
-        logs = [tf.where(p > 0, tf.math.log(tf.where(p > 0, p, 1.0)), floor) for p in folds]
+        positive = folds > 0
+        logs = tf.where(positive, tf.math.log(tf.where(positive, folds, 1.0)), np.log(FLOOR))
+        mean = tf.exp(tf.reduce_mean(logs, axis=0))
         # Where all folds give 0, so does the mean.
-        any_positive = tf.reduce_max(tf.stack(folds), axis=0) > 0
-        mean = tf.where(any_positive, tf.exp(tf.add_n(logs) / len(folds)), 0.0)
+        mean = tf.where(tf.reduce_max(folds, axis=0) > 0, mean, 0.0)
         if not self._single:
             return mean
         total = tf.reduce_sum(mean)

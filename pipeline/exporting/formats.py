@@ -85,7 +85,9 @@ WRITERS: dict[str, Callable[[Path, Any, Description], None]] = {
 
 
 def _frozen(tagger: Any) -> Any:
-    return convert_variables_to_constants_v2(tagger.tag.get_concrete_function())
+    return convert_variables_to_constants_v2(
+        tagger.tag.get_concrete_function(), lower_control_flow=False
+    )
 
 
 def _save(path: Path, frozen: Any) -> None:

@@ -36,6 +36,9 @@ from features.signal.melspectrogram import Mel, hann_window
 # Bits of a float32's significand, the first one among them.
 _BITS = 24
 
+# Frames at a time.
+_BLOCK = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Product:
@@ -158,29 +161,44 @@ class MelPower(tf.Module):
         return result
 
     def __call__(self, y: Any) -> Any:
-        """From samples [shape=(n,), dtype=float32] to power [shape=(n_frames, n_mels)]."""
+        """From samples [shape=(n,), dtype=float32] to power [shape=(n_frames, n_mels)].
+
+        A block of frames at a time, because those of a long clip take 20 times its memory.
+        """
+        n_fft, hop = self._mel.n_fft, self._mel.hop_length
+        size = math.gcd(n_fft, hop)  # frames are made of whole pieces of this size
+        length = tf.shape(y)[0] + 2 * (n_fft // 2)
+        n_pieces = -(-length // size)
+        pieces = tf.pad(y, [[n_fft // 2, n_fft // 2 + size]])[:n_pieces * size]
+        pieces = tf.reshape(pieces, [-1, size])
+        n_frames = 1 + (length - n_fft) // hop
+
+        def block(first: Any, power: Any) -> tuple[Any, Any]:
+            frames = tf.range(first, tf.minimum(first + _BLOCK, n_frames))
+            rows = tf.expand_dims(frames * (hop // size), 1) + tf.expand_dims(
+                tf.range(n_fft // size), 0)
+            samples = tf.reshape(tf.gather(pieces, rows), [-1, self._a, self._b])
+            return first + _BLOCK, tf.concat([power, self._power(samples)], axis=0)
+
+        _, power = tf.while_loop(
+            lambda first, power: first < n_frames, block,
+            [tf.constant(0), tf.zeros([0, self._mel.n_mels])],
+            shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, self._mel.n_mels])],
+        )
+        return power
+
+    def _power(self, frames: Any) -> Any:
+        """From frames [shape=(n, a, b)] to power [shape=(n, n_mels)]."""
         b, kept = self._b, self._n_kept
-        parts = self._first.parts([tf.transpose(self._frames(y), [2, 0, 1])], axes=[0, 2])
+        parts = self._first.parts([tf.transpose(frames, [2, 0, 1])], axes=[0, 2])
         parts = [
             tf.reshape(tf.transpose(tf.reshape(part, [b, -1, 2, kept]), [1, 3, 2, 0]),
                        [-1, kept, 2 * b])
             for part in parts
         ]
-        spectrum = self._second.total(parts, axes=[1, 2])
-        spectrum = tf.reshape(spectrum, [-1, kept, 2, b])
+        spectrum = tf.reshape(self._second.total(parts, axes=[1, 2]), [-1, kept, 2, b])
         power = tf.reduce_sum(spectrum * spectrum, axis=2)
         return tf.matmul(tf.reshape(power, [-1, kept * b]), self._filters)
-
-    def _frames(self, y: Any) -> Any:
-        """Frames around every `hop_length` samples, zeros beyond the ends. [shape=(n, a, b)]"""
-        n_fft, hop = self._mel.n_fft, self._mel.hop_length
-        block = math.gcd(n_fft, hop)
-        length = tf.shape(y)[0] + 2 * (n_fft // 2)
-        n_blocks = -(-length // block)
-        y = tf.pad(y, [[n_fft // 2, n_fft // 2 + block]])[:n_blocks * block]
-        first = tf.range(1 + (length - n_fft) // hop) * (hop // block)
-        rows = tf.expand_dims(first, 1) + tf.expand_dims(tf.range(n_fft // block), 0)
-        return tf.reshape(tf.gather(tf.reshape(y, [-1, block]), rows), [-1, self._a, self._b])
 
 
 def _sum(tensors: Sequence[Any]) -> Any:
