@@ -46,7 +46,7 @@ class ClipTagger(tf.Module):
         self._networks = list(networks)
         self._n_frames, self._pad, self._single = n_frames, pad, single
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name=INPUT)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name=INPUT)], autograph=False)
     def tag(self, waveform: Any) -> dict[str, Any]:
         """From samples [shape=(n,)] to scores [shape=(n_classes,)]."""
         frames = as_stored(self._graph.frames(waveform), self._feature.dtype)
@@ -55,7 +55,7 @@ class ClipTagger(tf.Module):
 
         def add_batch(first: Any, totals: Any) -> tuple[Any, Any]:
             crops = tf.gather(frames, rows[first:tf.minimum(first + _BATCH, n_crops)])
-            crops = tf.ensure_shape(crops, [None, self._n_frames, *frames.shape[1:]])
+            crops = tf.reshape(crops, [-1, self._n_frames, *frames.shape[1:]])
             scores = [tf.reduce_sum(network(crops, training=False), axis=0)
                       for network in self._networks]
             return first + _BATCH, totals + tf.stack(scores)
@@ -87,7 +87,10 @@ class ClipTagger(tf.Module):
         return tf.concat(padded, axis=0), rows
 
     def _mean(self, folds: Any) -> Any:
-        """The geometric mean over the folds, as :func:`pipeline.scoring.means.combine` has it."""
+        """The geometric mean over the folds, as :func:`pipeline.scoring.means.combine` has it.
+
+        Scores below 1e-38, which runtimes round to 0, count as such.
+        """
         if folds.shape[0] == 1:
             return folds[0]
         positive = folds > 0

@@ -25,6 +25,8 @@ from pipeline.runtime.errors import UsageError
 _DB = 10 / np.log(10)
 # Bands that are clipped at most so far below the loudest need no third slice.
 _CLIPPED_DB = 80.0
+# Frames that PCEN smooths at a time.
+_BLOCK = 64
 
 
 class WaveformGraph(tf.Module):
@@ -104,26 +106,42 @@ class PcenGraph(tf.Module):
         super().__init__()
         self._feature = feature
         self._power = MelPower(mel_of(feature), n_slices=3)
-        # The recursive filter's response, until it is 1e-12 of its first value.
-        b = feature.smoothing
-        n = int(np.ceil(np.log(1e-12) / np.log1p(-b))) + 1
-        self._response = (b * (1 - b) ** np.arange(n)).astype(np.float32)
-        self._log_decay = np.float32(np.log1p(-b))
+        # What the smoothing filter makes of a block of frames, and of its state before.
+        self._decay = (1 - feature.smoothing) ** np.arange(_BLOCK + 1)
+        age = np.subtract.outer(np.arange(_BLOCK), np.arange(_BLOCK))
+        self._response = np.where(age >= 0, feature.smoothing * self._decay[np.abs(age)], 0)
 
     def frames(self, y: Any) -> Any:
         """From samples [shape=(n,)] to frames [shape=(n_frames, n_mels)]."""
         f = self._feature
         power = self._power(y) * np.float32(f.scale)
-        smoothed = _filtered(power, self._response[::-1], before=len(self._response) - 1)
-        # As if the power had been 1 before the clip.
-        time = tf.cast(tf.range(tf.shape(power)[0]), tf.float32)
-        smoothed += tf.expand_dims(tf.exp((time + 1) * self._log_decay), 1)
+        smoothed = self._smoothed(power)
         gain = tf.exp(-f.gain * tf.math.log(smoothed + f.eps))
         if f.power == 0:
             return tf.math.log(1 + power * gain)
         if f.bias == 0:
             return (power * gain) ** f.power
         return (power * gain + f.bias) ** f.power - f.bias ** f.power
+
+    def _smoothed(self, power: Any) -> Any:
+        """Each band smoothed over time, as if the power had been 1 before the clip."""
+        width, n = self._feature.width, tf.shape(power)[0]
+        response = tf.constant(self._response, tf.float32)
+        decay = tf.constant(self._decay[1:, None], tf.float32)
+
+        def block(first: Any, state: Any, done: Any) -> tuple[Any, Any, Any]:
+            part = power[first:tf.minimum(first + _BLOCK, n)]
+            size = tf.shape(part)[0]
+            smoothed = tf.matmul(response[:size, :size], part) + decay[:size] * state
+            state = tf.reshape(smoothed[-1], [1, width])
+            return first + _BLOCK, state, tf.concat([done, smoothed], axis=0)
+
+        shape = tf.TensorShape([None, width])
+        return tf.while_loop(
+            lambda first, state, done: first < n, block,
+            [tf.constant(0), tf.ones([1, width]), tf.zeros([0, width])],
+            shape_invariants=[tf.TensorShape([]), tf.TensorShape([1, width]), shape],
+        )[2]
 
     def silent_frame(self, frames: Any) -> Any:
         """What pads short clips. [shape=(n_mels,)]"""
@@ -159,7 +177,8 @@ class DeltaGraph(tf.Module):
         at_end = tf.expand_dims(tf.logical_and(enough, time >= length - half), 1)
         images = [of]
         for whole in self._whole:
-            inside = _filtered(padded, whole[half])
+            inside = tf.add_n([weight * padded[i:i + length]
+                               for i, weight in enumerate(whole[half])])
             start = tf.gather(tf.matmul(whole[:half], first), tf.minimum(time, half - 1))
             end = tf.gather(tf.matmul(whole[half + 1:], last),
                             tf.clip_by_value(time - (length - half), 0, half - 1))
@@ -171,13 +190,6 @@ class DeltaGraph(tf.Module):
         width = self._feature.of.width
         silent = self._of.silent_frame(frames[:, :width])
         return tf.concat([silent, tf.zeros([self._feature.order * width])], axis=0)
-
-
-def _filtered(frames: Any, weights: Any, before: int = 0) -> Any:
-    """Weighted sums of consecutive frames [shape=(n, width)], with `before` zeros before them."""
-    image = tf.expand_dims(tf.expand_dims(tf.pad(frames, [[before, 0], [0, 0]]), 0), 3)
-    kernel = np.reshape(weights, (-1, 1, 1, 1))
-    return tf.squeeze(tf.nn.conv2d(image, kernel, strides=1, padding="VALID"), [0, 3])
 
 
 GRAPHS: dict[type[Feature], Callable[[Any], Any]] = {

@@ -94,7 +94,7 @@ def _save(path: Path, frozen: Any) -> None:
     module = tf.Module()
     module.tag = tf.function(
         lambda waveform: {OUTPUT: frozen(waveform)[0]},
-        input_signature=[tf.TensorSpec([None], tf.float32, name=INPUT)],
+        input_signature=[tf.TensorSpec([None], tf.float32, name=INPUT)], autograph=False,
     )
     tf.saved_model.save(module, str(path), signatures={"serving_default": module.tag})
 
