@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from pipeline.exporting.exported_model import open_exported
 from pipeline.runs.folder import RunFolder
 from pipeline.scoring.means import mean_over_folds
 
+ROOT = Path(__file__).parents[2]
 SR = 8000
 CLASSES = ("Bark", "Meow", "Rain")
 FEATURES = ("--features.logmel.sr", SR, "--features.logmel.n_fft", 256,
@@ -251,3 +253,27 @@ def test_as_a_command(trained, run_stage, stage_command, tmp_path):
                           env=stage_command.environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
+
+
+def python_blocks(page):
+    return re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def test_the_examples_of_the_documentation_run(trained, export, tmp_path, monkeypatch, capsys):
+    blocks = python_blocks((ROOT / "docs" / "export.md").read_text(encoding="utf-8"))
+    assert len(blocks) == 4
+    for kind, name in NAMES.items():
+        out = tmp_path / "exports" / name.replace("logmel", "mfcc")
+        assert export("logmel", "--format", kind, "--fold", 0, "--out", out).code == 0
+    shutil.copy(trained / "audio" / "test3.wav", tmp_path / "dog.wav")
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    found, names = [], {}
+    for block in blocks:
+        exec(block, names)
+        found.append(names["scores"])
+    tag = int(np.argmax(found[0]))
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said] == [CLASSES[tag]] * 3 + ["logmel"]
+    for scores in found[1:]:
+        np.testing.assert_allclose(scores, found[0], atol=1e-5)
