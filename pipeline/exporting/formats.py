@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.lite.python.convert import ConverterError
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from pipeline.exporting.description import FILE, KEY, Description
@@ -37,13 +38,16 @@ def write_saved_model(path: Path, tagger: Any, description: Description) -> None
 
 def write_litert(path: Path, tagger: Any, description: Description) -> None:
     """Write a LiteRT file of built-in operators, with the description in a ZIP behind it."""
+    body, failure = b"", None
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         _save(Path(folder), _frozen(tagger))
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         try:
-            body = converter.convert()
-        except (ValueError, RuntimeError) as error:
-            raise _not_convertible("litert", error) from None
+            body = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        except (ConverterError, ValueError, RuntimeError) as error:
+            # Not raised here, which would print all that was held back.
+            failure = error
+    if failure is not None:
+        raise _not_convertible("litert", failure)
     path.write_bytes(body)
     with zipfile.ZipFile(path, "a") as archive:  # behind what is there
         # A date of its own would make two equal exports different files.
@@ -58,20 +62,22 @@ def write_onnx(path: Path, tagger: Any, description: Description) -> None:
     except ImportError as error:
         raise UsageError(f"--format onnx needs onnx and tf2onnx, which do not start ({error}); "
                          "install them with: pip install '.[export]'") from None
-    frozen = _frozen(tagger)
+    frozen, failure = _frozen(tagger), None
     names = {frozen.inputs[0].name: INPUT, frozen.outputs[0].name: OUTPUT}
-    try:
-        with _quiet():
+    with _quiet():
+        try:
             model, _ = tf2onnx.convert.from_graph_def(
                 frozen.graph.as_graph_def(), name=description.run, opset=_OPSET,
                 input_names=[frozen.inputs[0].name], output_names=[frozen.outputs[0].name],
             )
-        _rename(model.graph, names)
-        # tf2onnx writes invalid files of operators that it takes for convertible.
-        onnx.checker.check_model(model, full_check=True)
-    except (ValueError, RuntimeError, NotImplementedError, onnx.checker.ValidationError,
-            onnx.shape_inference.InferenceError) as error:
-        raise _not_convertible("onnx", error) from None
+            _rename(model.graph, names)
+            # tf2onnx writes invalid files of operators that it takes for convertible.
+            onnx.checker.check_model(model, full_check=True)
+        except (ValueError, RuntimeError, NotImplementedError, onnx.checker.ValidationError,
+                onnx.shape_inference.InferenceError) as error:
+            failure = error
+    if failure is not None:
+        raise _not_convertible("onnx", failure)
     body = model.SerializeToString()
     # Messages one behind the other are one message, so the rest may have a checksum of the first.
     rest = onnx.ModelProto()
@@ -110,9 +116,12 @@ def _rename(graph: Any, names: dict[str, str]) -> None:
 
 
 def _not_convertible(kind: str, error: Exception) -> PipelineError:
-    lines = str(error).strip().splitlines()
-    return PipelineError(f"the run's networks cannot be written with --format {kind}: "
-                         f"{lines[0] if lines else repr(error)}")
+    lines = str(error).strip().splitlines() or [repr(error)]
+    # LiteRT's converter says at length where operators stand, and then which ones it lacks.
+    reason = next((line for line in lines if line.startswith("TF Select ops: ")), lines[0])
+    reason = reason.replace("TF Select ops: ", "it has no operators for ")
+    return PipelineError(f"the run's networks cannot be written with --format {kind}: {reason}. "
+                         "Give another --format; saved_model takes all of TensorFlow's operators")
 
 
 @contextmanager
