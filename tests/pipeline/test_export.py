@@ -50,7 +50,7 @@ def trained(make_data_set, extract, call_stage, tone):
     assert ended.code == 0, ended.err
     for run, *flags in (
         ("logmel", "--features", "logmel", "--model", "dummy2d"),
-        ("waveform", "--model", "dummy1d", "--labels", "single", "--pad", "repeat"),
+        ("waveform", "--fold", 0, "--model", "dummy1d", "--labels", "single", "--pad", "repeat"),
     ):
         ended = call_stage("train", "--run", run, "--jobs", 1, "--epochs", 1, "--seconds", 0.3,
                            *flags, *where(data.root))
@@ -127,9 +127,9 @@ def test_the_scores_are_those_of_predict_and_evaluate(kind, trained, exported):
 
 
 def test_waveforms_repeated_with_one_label_per_clip(trained, export, tmp_path):
-    ended = export("waveform", "--format", "litert")
+    ended = export("waveform")
     assert ended.code == 0, ended.err
-    model = open_exported(tmp_path / "exports" / "logmel.tflite")
+    model = open_exported(tmp_path / "exports" / "logmel")
     assert model.label_mode == "single"
     _, folds = RunFolder(trained / "runs", "waveform").load()
     expected = mean_over_folds("waveform", folds, single=True)
@@ -169,16 +169,17 @@ def test_a_clip_that_changed_since_prepare_checks_nothing(trained, export, tmp_p
 
 
 def test_a_model_that_differs_too_much_is_not_kept(export, tmp_path):
-    out = tmp_path / "exports" / "logmel.tflite"
-    out.parent.mkdir()
-    out.write_bytes(b"an earlier model")
-    ended = export("logmel", "--format", "litert", "--fold", 0, "--tolerance", 1e-12)
+    out = tmp_path / "exports" / "logmel"
+    out.mkdir(parents=True)
+    (out / "saved_model.pb").write_bytes(b"an earlier model")
+    ended = export("logmel", "--fold", 0, "--tolerance", 1e-12)
     assert ended.code == 4
     assert re.search(r"scores of \S+\.wav are off from Keras' by .*more than --tolerance 1e-12",
                      ended.err)
     assert "checked" not in ended.out
-    assert [p.name for p in out.parent.iterdir()] == ["logmel.tflite"]
-    assert out.read_bytes() == b"an earlier model"
+    assert [p.name for p in out.parent.iterdir()] == ["logmel"]
+    assert [p.name for p in out.iterdir()] == ["saved_model.pb"]
+    assert (out / "saved_model.pb").read_bytes() == b"an earlier model"
 
 
 def test_a_graph_that_computes_something_else_fails_its_check(trained, export, monkeypatch):

@@ -62,8 +62,9 @@ def test_all_but_the_last_part_of_a_product_is_exact(n_slices, k):
 @pytest.mark.parametrize(("n_slices", "range_db"), [(2, 80), (3, 120)])
 @pytest.mark.parametrize("mel", [
     MEL, Mel(SR, 2560, 690, 128, 0.0, SR / 2), Mel(16000, 400, 160, 40, 0.0, 8000.0),
-    Mel(8000, 1103, 441, 32, 20.0, 4000.0), Mel(8000, 255, 255, 16, 0.0, 3000.0),
-], ids=lambda mel: f"{mel.n_fft}/{mel.hop_length}")
+    pytest.param(Mel(8000, 1103, 441, 32, 20.0, 4000.0), marks=pytest.mark.slow),
+    Mel(8000, 255, 255, 16, 0.0, 3000.0),
+], ids=["2048", "2560", "400", "1103", "255"])
 def test_bands_far_below_the_loudest_are_within_a_thousandth_of_a_decibel(
     mel, n_slices, range_db, sounds
 ):
