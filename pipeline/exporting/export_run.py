@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.batching.crops import crop_frames
@@ -18,6 +19,19 @@ from pipeline.runtime.progress import size
 from pipeline.store.schema import FeatureSpec
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
+# What a format needs beside TensorFlow, its converter and its runtime; by what is imported.
+PACKAGES = {
+    "saved_model": {}, "litert": {"ai_edge_litert": "ai-edge-litert"},
+    "onnx": {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
+}
+
+
+def check_packages(kind: str) -> None:
+    """Raise a UsageError that names the packages that a format needs and that are missing."""
+    missing = [name for module, name in PACKAGES[kind].items() if find_spec(module) is None]
+    if missing:
+        raise UsageError(f"--format {kind} needs {', '.join(missing)}, not installed; install all "
+                         "that export needs with: pip install '.[train,export]'")
 
 
 def choose_folds(trained: RunRecord, fold: int | None) -> tuple[int, ...]:
@@ -75,6 +89,7 @@ def export_run(
             f"{folder.path} was trained with mixed precision, and LiteRT does not compute in "
             "float16; give --format saved_model or onnx, or train again without --mixed-precision"
         )
+    check_packages(kind)
     from pipeline.training import tensorflow_setup as backend
 
     backend.start()

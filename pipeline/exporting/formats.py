@@ -20,7 +20,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from pipeline.exporting.description import FILE, KEY, Description
 from pipeline.exporting.exported_model import EXTRA, INPUT, OUTPUT, saved_model_bodies
-from pipeline.runtime.errors import PipelineError, UsageError
+from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.standard_error import held_back
 
 # The newest operators that tf2onnx writes.
@@ -56,12 +56,9 @@ def write_litert(path: Path, tagger: Any, description: Description) -> None:
 
 def write_onnx(path: Path, tagger: Any, description: Description) -> None:
     """Write an ONNX file, checked by ONNX itself, with the description in its metadata."""
-    try:
-        import onnx
-        import tf2onnx
-    except ImportError as error:
-        raise UsageError(f"--format onnx needs onnx and tf2onnx, which do not start ({error}); "
-                         "install them with: pip install '.[export]'") from None
+    import onnx
+    import tf2onnx
+
     frozen, failure = _frozen(tagger), None
     names = {frozen.inputs[0].name: INPUT, frozen.outputs[0].name: OUTPUT}
     with _quiet():
@@ -71,7 +68,7 @@ def write_onnx(path: Path, tagger: Any, description: Description) -> None:
                 input_names=[frozen.inputs[0].name], output_names=[frozen.outputs[0].name],
             )
             _rename(model.graph, names)
-            # tf2onnx writes invalid files of operators that it takes for convertible.
+            # tf2onnx can write an invalid file without an error.
             onnx.checker.check_model(model, full_check=True)
         except (ValueError, RuntimeError, NotImplementedError, onnx.checker.ValidationError,
                 onnx.shape_inference.InferenceError) as error:
@@ -102,7 +99,10 @@ def _save(path: Path, frozen: Any) -> None:
         lambda waveform: {OUTPUT: frozen(waveform)[0]},
         input_signature=[tf.TensorSpec([None], tf.float32, name=INPUT)], autograph=False,
     )
-    tf.saved_model.save(module, str(path), signatures={"serving_default": module.tag})
+    try:
+        tf.saved_model.save(module, str(path), signatures={"serving_default": module.tag})
+    except tf.errors.OpError as error:
+        raise PipelineError(f"{path}: cannot be written: {error.message}") from None
 
 
 def _rename(graph: Any, names: dict[str, str]) -> None:

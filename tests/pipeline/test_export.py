@@ -251,6 +251,14 @@ def test_what_cannot_be_exported(trained, export, call_stage, tmp_path):
     assert "takes (3, 20)" in ended.err
 
 
+def test_packages_that_are_missing_are_all_named(trained, call_stage, monkeypatch):
+    monkeypatch.setattr("pipeline.exporting.export_run.find_spec", lambda name: (
+        None if name in ("tf2onnx", "onnxruntime") else importlib.util.find_spec(name)))
+    ended = call_stage("export", "--run", "logmel", *where(trained), "--format", "onnx")
+    assert ended.code == 2
+    assert "--format onnx needs tf2onnx, onnxruntime, not installed" in ended.err
+
+
 @pytest.mark.slow
 def test_two_exports_have_the_same_bytes(trained, export, tmp_path):
     paths = [tmp_path / name for name in ("a.tflite", "b.tflite")]
