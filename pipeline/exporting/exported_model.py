@@ -102,12 +102,12 @@ class ExportedModel:
         return scores.astype(np.float32, copy=False)
 
 
-def open_exported(path: Path) -> ExportedModel:
+def open_exported(path: str | Path) -> ExportedModel:
     """Open an exported model; its format is recognised by its content.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         A file, or the folder of a SavedModel.
 
     Returns
@@ -121,6 +121,7 @@ def open_exported(path: Path) -> ExportedModel:
     StoreError
         If the file is damaged or something else.
     """
+    path = Path(path)
     if not path.exists():
         raise UsageError(f"{path}: no such file; `python -m pipeline.export` writes one")
     kind = format_of(path)

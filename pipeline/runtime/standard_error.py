@@ -32,5 +32,6 @@ def held_back() -> Iterator[None]:
             os.write(kept, said.read())
             raise
         finally:
+            sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
