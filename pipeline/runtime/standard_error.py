@@ -16,12 +16,11 @@ def held_back() -> Iterator[None]:
     TensorFlow greets every user with the instructions of their CPU and the lack of a GPU, before
     it looks at any setting of its log; LiteRT says which delegate it made.
     """
-    sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed
+    if sys.stderr is None:  # closed
         yield
         return
+    sys.stderr.flush()
+    kept = os.dup(2)
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         try:
