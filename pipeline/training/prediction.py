@@ -1,4 +1,4 @@
-"""Score clips with a model: the mean over the crops that cover the clip."""
+"""Score crops with a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
 import models.build  # noqa: F401 (registers its layers for load_model)
@@ -63,23 +62,3 @@ def crop_scores(model: keras.Model, source: CropSource, crops: Crops, batch_size
 
     n_batches = len(batch_slices(len(crops), batch_size))
     return model.predict(backend.dataset(make, source.crop_shape, n_batches=n_batches), verbose=0)
-
-
-def mean_by_clip(values: NDArray, crops: Crops) -> Floats:
-    """The mean over the crops of each clip.
-
-    Parameters
-    ----------
-    values : np.ndarray [shape=(n_crops, n) or (n_crops,)]
-    crops : Crops
-        Each clip's crops one after the other, as covering crops are.
-
-    Returns
-    -------
-    means : np.ndarray [shape=(n_clips, n) or (n_clips,), dtype=float32]
-        In the order of the clips.
-    """
-    starts = np.flatnonzero(np.diff(crops.row, prepend=-1))
-    counts = np.diff(starts, append=len(crops))
-    sums = np.add.reduceat(values.astype(np.float64), starts, axis=0)
-    return (sums / counts.reshape(-1, *[1] * (values.ndim - 1))).astype(np.float32)
