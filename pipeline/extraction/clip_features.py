@@ -21,7 +21,7 @@ _IN_MEMORY = 128 * _CHUNK
 
 
 class FrameSink(Protocol):
-    """Where one clip's frames of one feature go, such as :class:`pipeline.store.writer.ClipWriter`."""
+    """Where one clip's frames of one feature go: its store, by way of a ``ClipWriter``, or not."""
 
     def write(self, frames: np.ndarray) -> None:
         """Take the next frames. [shape=(n, width) or (n,), dtype as stored]"""

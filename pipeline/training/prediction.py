@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from numpy.typing import NDArray
 
 import models.build  # noqa: F401 (registers its layers for load_model)
