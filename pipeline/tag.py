@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help, Positional, Section
@@ -48,7 +48,7 @@ class Settings:
     timeline: Annotated[TimeLineMode, Help(
         "score windows of a file too; auto: if it is longer than 4 windows"
     )]
-    hop_seconds: Annotated[float | None, Gt(0), Help(
+    hop_seconds: Annotated[float | None, Ge(0.01), Help(
         "time from one window to the next (s); none: half a window"
     )]
     jobs: Annotated[int, Ge(-1), Section("machine"), Help(
