@@ -3,7 +3,7 @@
 #   make PYTHON=python3.13 test     with another interpreter; .venv is rebuilt if it is of another version
 #   make EXTRAS=train,dev test      with other extras of setup.cfg
 PYTHON ?= python3
-EXTRAS ?= train,repro,dask,dev
+EXTRAS ?= train,export,repro,dask,dev
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)

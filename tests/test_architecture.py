@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("features", "models", "pipeline")
 
 # The stages that may load TensorFlow, and those that may draw with librosa.
-TRAINING = {"pipeline.train", "pipeline.predict", "pipeline.tag"}
+TRAINING = {"pipeline.train", "pipeline.predict", "pipeline.export", "pipeline.tag"}
 DRAWING = {"pipeline.inspect"}
 
 

@@ -17,14 +17,12 @@ one after the other, each on all of its threads. The cost was below the noise, t
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import Any
 
 from pipeline.runtime.errors import UsageError
+from pipeline.runtime.standard_error import held_back
 
 _PREFETCH = 2
 
@@ -47,7 +45,7 @@ def start(threads: int | None = None) -> None:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with _quiet():
+        with held_back():
             import tensorflow as tf
         if find_spec("tensorboard") is None:  # TensorFlow 2.21 does not bring it
             raise ImportError("TensorBoard is missing")
@@ -60,28 +58,6 @@ def start(threads: int | None = None) -> None:
     tf.config.experimental.enable_op_determinism()
     if not tf.config.list_physical_devices("GPU"):
         os.environ["TF_NUM_INTEROP_THREADS"] = "1"  # read when the first operation runs
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what is written to the standard error, by C++ too, unless something fails.
-
-    TensorFlow greets every user with the instructions of their CPU and the lack of a GPU, before
-    it looks at any setting of its log.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            said.seek(0)
-            os.write(kept, said.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def dataset(
