@@ -74,6 +74,8 @@ def run(settings: Settings) -> None:
     from pipeline.tagging.report import check_bad, print_notes, report
     from pipeline.tagging.tag_files import tag_files
 
+    if settings.csv and settings.csv.is_dir():
+        raise UsageError(f"--csv {settings.csv}: a folder; needs a file to write")
     if settings.jobs == 0:
         raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one per CPU core")
     if settings.model is None:

@@ -395,6 +395,14 @@ def test_training_loads_scikit_learn_and_pandas_in_no_process():
     assert not {"sklearn", "pandas", "matplotlib", "librosa", "tensorflow", "keras"} & modules
 
 
+def test_tagging_with_an_exported_model_and_decoding_need_no_tensorflow():
+    code = ("import pipeline.tag, pipeline.tagging.exported, pipeline.tagging.tag_files, "
+            "pipeline.tagging.report")
+    modules = loaded(code)
+    assert {"numpy", "soundfile", "joblib"} <= modules
+    assert not {"tensorflow", "keras", "librosa", "numba"} & modules
+
+
 def test_features_are_computed_without_librosa():
     code = (
         "import numpy as np\n"

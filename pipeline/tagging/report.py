@@ -17,25 +17,37 @@ from pipeline.tagging.text import head, table
 
 def print_notes(found: Found) -> None:
     """Say on stderr what a search passed over."""
-    if found.n_skipped:
-        print(f"  note: {found.n_skipped} files in the folders are not audio by their names and "
-              "were skipped; name them themselves to try them", file=sys.stderr)
+    if n := found.n_skipped:
+        print(f"  note: skipped {n} file{'s' * (n > 1)} in folders without the suffix of an audio "
+              "format; name a file itself to try it", file=sys.stderr)
 
 
 def report(
     tagger: Tagger, tagged: Tagged, *, top: int, min_score: float, hop_seconds: float,
     as_json: bool, csv: Path | None,
 ) -> None:
-    """Print the tags, as text or as one JSON document, and write the CSV if one is named."""
-    if csv is not None:
-        write_csv(csv, tagger, tagged.files)
-        print(f"  wrote {csv}: {len(tagged.files)} files, {len(tagger.classes)} classes",
-              file=sys.stderr)
-    if as_json:
-        # ASCII, so that names of any bytes and terminals of any encoding are served.
-        print(json.dumps(json_document(tagger, tagged, top=top, min_score=min_score,
-                                       hop_seconds=hop_seconds), indent=1, ensure_ascii=True))
-        return
+    """Print the tags, as text or as one JSON document, and write the CSV if one is named.
+
+    Raises
+    ------
+    OSError
+        If the CSV cannot be written; the tags are printed nevertheless.
+    """
+    try:
+        if csv is not None:
+            write_csv(csv, tagger, tagged.files)
+            print(f"  wrote {csv}: {len(tagged.files)} files, {len(tagger.classes)} classes",
+                  file=sys.stderr)
+    finally:
+        if as_json:
+            # ASCII, so that names of any bytes and terminals of any encoding are served.
+            print(json.dumps(json_document(tagger, tagged, top=top, min_score=min_score,
+                                           hop_seconds=hop_seconds), ensure_ascii=True))
+        else:
+            _print_tables(tagger, tagged, top=top, min_score=min_score)
+
+
+def _print_tables(tagger: Tagger, tagged: Tagged, *, top: int, min_score: float) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     lines = [head(tagger)]
     for tags in tagged.files:
@@ -55,6 +67,6 @@ def check_bad(tagged: Tagged) -> None:
     if not tagged.problems:
         return
     problems.print_problems(tagged.problems, most=len(tagged.problems))
-    n = len(tagged.problems)
-    raise BadClipsError(f"{n} of {n + len(tagged.files)} could not be tagged; "
-                        f"{len(tagged.files)} were")
+    n, n_good = len(tagged.problems), len(tagged.files)
+    raise BadClipsError(f"{n} bad of {n + n_good}, see above; "
+                        + (f"the other {n_good} were tagged" if n_good else "nothing was tagged"))

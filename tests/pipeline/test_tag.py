@@ -199,6 +199,12 @@ def test_csv_and_json_together(trained, tag, tmp_path):
     assert not list(path.parent.glob("*.partial"))
 
 
+def test_a_csv_that_is_a_folder_is_refused_at_once(trained, tag, tmp_path):
+    ended = tag(trained.audio / "test0.wav", "--csv", tmp_path)
+    assert ended.code == 2
+    assert f"--csv {tmp_path}: a folder; needs a file to write" in ended.err
+
+
 def test_bad_files_are_all_listed_and_the_good_ones_tagged(trained, tag, tmp_path):
     folder = tmp_path / "mixed"
     (folder / "deep" / "empty").mkdir(parents=True)
@@ -224,8 +230,8 @@ def test_bad_files_are_all_listed_and_the_good_ones_tagged(trained, tag, tmp_pat
     }
     for name in reasons:
         assert f"{name}: {reasons[name]}: " in ended.err
-    assert "1 files in the folders are not audio by their names" in ended.err
-    assert "7 of 8 could not be tagged; 1 were" in ended.err
+    assert "skipped 1 file in folders" in ended.err
+    assert "7 bad of 8, see above; the other 1 were tagged" in ended.err
     assert len((tmp_path / "tags.csv").read_text().splitlines()) == 2
 
 
