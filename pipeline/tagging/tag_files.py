@@ -33,7 +33,7 @@ _CHUNK_FILES, _CHUNK_BYTES = 4096, 256 << 20
 # What a worker gets at a time: a tenth of a second of work.
 _TASK_FILES, _TASK_SECONDS = 16, 60.0
 
-# Windows that are scored in one go: a call of Keras' `predict` costs as much as 40 of them.
+# Windows that are scored in one go: full batches, a second or two of work.
 _GROUP_WINDOWS = 256
 
 
