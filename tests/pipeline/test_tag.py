@@ -316,6 +316,24 @@ def test_what_cannot_tag(trained, call_stage, runs):
     assert "has no run 'wave'" in tag("both").err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("format_", "suffix"), [
+    ("saved_model", ""), ("litert", ".tflite"), ("onnx", ".onnx")])
+def test_an_exported_model_gives_the_runs_scores(
+    trained, tag, call_stage, tmp_path, format_, suffix
+):
+    pytest.importorskip({"litert": "ai_edge_litert", "onnx": "tf2onnx"}.get(format_, "tensorflow"))
+    path = tmp_path / f"mel{suffix}"
+    ended = call_stage("export", "--run", "mel", "--runs-dir", trained.root / "runs", "--data",
+                       trained.prepared, "--format", format_, "--out", path)
+    assert ended.code == 0, ended.err
+    found, classes = scores_of(tag(*test_files(trained), "--json", "--model", path))
+    written = read_test_scores(trained.root / "runs", "mel")
+    assert classes == written.classes
+    for clip_id, values in zip(written.clip_ids, written.values, strict=True):
+        np.testing.assert_allclose(found[clip_id], values, atol=1e-5)
+
+
 def test_as_a_command_it_prints_json_alone(trained, run_stage):
     ended = run_stage("tag", trained.audio / "test0.wav", "--runs-dir", trained.root / "runs",
                       "--run", "mel", "--json")
