@@ -40,8 +40,8 @@ def trained(make_data_set, call_stage, extract, tone):
     for name, (feature, model) in RUNS.items():
         where = ("--data", data.prepared, "--stores", stores, "--runs-dir", runs, "--run", name)
         for ended in (
-            call_stage("train", *where, "--features", feature, "--model", model, "--epochs", 2,
-                       "--learning-rate", 0.1,
+            call_stage("train", *where, "--features", feature, "--model", model, "--epochs", 1,
+                       "--learning-rate", 0.3,
                        "--seconds", SECONDS * (2 if name == "wave" else 1), "--jobs", 1),
             call_stage("predict", *where),
         ):
