@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.batching.batches import batch_slices
 from pipeline.extraction.targets import Target
 from pipeline.runtime.parallel import end_workers, imap, worker_count
 from pipeline.runtime.problems import Problem
@@ -32,6 +33,9 @@ _CHUNK_FILES, _CHUNK_BYTES = 4096, 256 << 20
 
 # What a worker gets at a time: a tenth of a second of work.
 _TASK_FILES, _TASK_SECONDS = 16, 60.0
+
+# Segments of a long file between two signs of progress.
+_PROGRESS_SEGMENTS = 512
 
 # Windows that are scored in one go: full batches, a second or two of work.
 _GROUP_WINDOWS = 256
@@ -113,15 +117,15 @@ def tag_files(
             tasks = ([FileTask(i, files[i]) for i in task] for task in _tasks(chunk, files))
             with closing(imap(worker, tasks, jobs=jobs, backend=_BACKEND)) as decoded:
                 for group in _groups(decoded, tagger.window_seconds):
-                    results = scoring.score(group, files)
-                    done |= results
+                    if any(not each.problem for each in group):
+                        scoring.start()
                     # Not before TensorFlow has started: the time left would be far off.
                     progress = progress or stack.enter_context(
                         ClipProgress(len(files), sum(file.seconds for file in files))
                     )
+                    done |= scoring.score(group, files, progress)
                     progress.update(
-                        len(group), sum(each.seconds for each in group),
-                        bad=sum(isinstance(each, Problem) for each in results.values()),
+                        len(group), 0.0, bad=sum(each.problem is not None for each in group)
                     )
             for i in sorted(done):
                 found = done[i]
@@ -187,25 +191,28 @@ def _groups(
 
 
 class _Scoring:
-    """Score decoded files; the models are loaded when the first good one comes."""
+    """Score decoded files."""
 
     def __init__(self, tagger: Tagger, timeline: str, hop_seconds: float) -> None:
         self._tagger, self._timeline, self._hop_seconds = tagger, timeline, hop_seconds
         self._started = False
 
+    def start(self) -> None:
+        """Load the models, once; not before a good file has come."""
+        if not self._started:
+            for model in self._tagger.models:
+                model.start()
+            self._started = True
+
     def score(
-        self, group: Sequence[DecodedFile], files: Sequence[AudioFile]
+        self, group: Sequence[DecodedFile], files: Sequence[AudioFile], progress: ClipProgress
     ) -> dict[int, FileTags | Problem]:
-        """Return what is to be said of each file, by its number."""
+        """Return what is to be said of each file, by its number; counts the seconds on the way."""
         result: dict[int, FileTags | Problem] = {
             each.index: each.problem for each in group if each.problem
         }
         if good := [each for each in group if not each.problem]:
-            if not self._started:
-                for model in self._tagger.models:
-                    model.start()
-                self._started = True
-            result |= self._scored(good, files)
+            result |= self._scored(good, files, progress)
             for each in good:
                 for frames in each.frames.values():
                     if isinstance(frames, SpooledFrames):
@@ -213,7 +220,7 @@ class _Scoring:
         return result
 
     def _scored(
-        self, group: Sequence[DecodedFile], files: Sequence[AudioFile]
+        self, group: Sequence[DecodedFile], files: Sequence[AudioFile], progress: ClipProgress
     ) -> dict[int, FileTags]:
         window = self._tagger.window_seconds
         starts = {
@@ -225,8 +232,14 @@ class _Scoring:
         for model in self._tagger.models:
             clips = clips_of(group, model.target)
             segments = segments_of(clips, starts, window)
-            n_segments = len(segments)
-            scores[model.name] = model.scores(clips, segments)
+            n_segments, pieces = len(segments), []
+            # Seconds of the files per frame to score, shared by the models.
+            share = sum(each.seconds for each in group) / len(self._tagger.models)
+            share /= max(1, int(segments.length.sum()))
+            for part in batch_slices(len(segments), _PROGRESS_SEGMENTS):
+                pieces.append(model.scores(clips, segments[part]))
+                progress.update(0, share * int(segments.length[part].sum()), bad=0)
+            scores[model.name] = [np.concatenate(each) for each in zip(*pieces, strict=True)]
         values = self._tagger.combine(scores, n_segments)
         counts = [len(starts.get(row, ())) for row in range(len(group))]
         windows = np.split(values[len(group):], np.cumsum(counts)[:-1])

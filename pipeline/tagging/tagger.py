@@ -62,6 +62,10 @@ class Segments:
     def __len__(self) -> int:
         return len(self.row)
 
+    def __getitem__(self, part: slice) -> Segments:
+        """Select some, in their order."""
+        return Segments(self.row[part], self.first[part], self.length[part])
+
 
 class SegmentModel(Protocol):
     """What scores segments: a trained run, or an exported model."""
