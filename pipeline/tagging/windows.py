@@ -60,8 +60,8 @@ def window_starts(seconds: float, window_seconds: float, hop_seconds: float) -> 
     """
     last = max(0.0, seconds - window_seconds)
     # Within a microsecond of the last one, a window would say the same twice.
-    return np.minimum(np.arange(1 + math.ceil(max(0.0, last / hop_seconds - 1e-6))) * hop_seconds,
-                      last)
+    n_hops = math.ceil(max(0.0, last - 1e-6) / hop_seconds)
+    return np.minimum(np.arange(1 + n_hops) * hop_seconds, last)
 
 
 def stretches(
