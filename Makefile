@@ -16,6 +16,9 @@ PUBLIC := $(wildcard $(PAGES:%=%.py) $(PAGES:%=%/__init__.py))
 SLOW := tests/models tests/pipeline/synthesis tests/features/kernels/test_compiled.py \
 	tests/pipeline/runtime/test_parallel.py tests/pipeline/cli/test_main*.py tests/pipeline/test_*.py tests/test_*.py
 
+# Two processes, each with whole files of tests, whose fixtures are made once.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 # The interpreter was chosen, so .venv has to be of its version.
 ifneq ($(origin PYTHON),file)
 OTHER := $(shell $(PYTHON) -c 'import sys; v = "version = {}.{}.".format(*sys.version_info); \
@@ -41,15 +44,17 @@ help: ## list the targets
 
 repro: $(VENV)/.installed ## install, make the demo data, run every stage on it (about 7 minutes)
 	$(RUN)/dvc repro
+	@echo "The pages, to open in a browser:"
+	@ls reports/*.html
 
 quick: $(VENV)/.installed ## run the fast tests: no TensorFlow, no stages (under a minute)
 	$(RUN)/python -m pytest -m 'not slow' $(SLOW:%=--ignore-glob='$(CURDIR)/%')
 
 test: check ## install, check style and types, run all tests but the slowest (about 6 minutes)
-	$(RUN)/python -m pytest -m 'not slow'
+	$(RUN)/python -m pytest -m 'not slow' $(SIDE_BY_SIDE)
 
 test-all: check ## the same with the slowest tests, which take minutes each
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest $(SIDE_BY_SIDE)
 
 check: lint-docstrings ## check docstrings, style (ruff) and types (mypy)
 	$(BIN)/ruff check .

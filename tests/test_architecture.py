@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("features", "models", "pipeline")
 
 # The stages that may load TensorFlow, and those that may draw with librosa.
-TRAINING = {"pipeline.train", "pipeline.predict", "pipeline.export"}
+TRAINING = {"pipeline.train", "pipeline.predict", "pipeline.export", "pipeline.tag"}
 DRAWING = {"pipeline.inspect"}
 NETWORK = {"urllib.request", "http.client", "requests", "kagglehub"}
 
@@ -398,6 +398,14 @@ def test_training_loads_scikit_learn_and_pandas_in_no_process():
     modules = loaded(code)
     assert {"numpy", "h5py", "joblib"} <= modules
     assert not {"sklearn", "pandas", "matplotlib", "librosa", "tensorflow", "keras"} & modules
+
+
+def test_tagging_with_an_exported_model_and_decoding_need_no_tensorflow():
+    code = ("import pipeline.tag, pipeline.tagging.exported, pipeline.tagging.tag_files, "
+            "pipeline.tagging.report")
+    modules = loaded(code)
+    assert {"numpy", "soundfile", "joblib"} <= modules
+    assert not {"tensorflow", "keras", "librosa", "numba"} & modules
 
 
 def test_features_are_computed_without_librosa():

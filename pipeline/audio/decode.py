@@ -52,7 +52,7 @@ def read_header(path: Path) -> Header:
         If libsndfile cannot read the format.
     """
     try:
-        with mpg123_named(path), soundfile.SoundFile(path) as file:
+        with mpg123_named(path), _open(path) as file:
             return _header(file)
     except soundfile.SoundFileError as error:
         raise DecodeError(_message(error)) from None
@@ -61,7 +61,7 @@ def read_header(path: Path) -> Header:
 def count_frames(path: Path) -> int:
     """Count the samples per channel by decoding: MPEG headers only estimate them."""
     try:
-        with mpg123_named(path), soundfile.SoundFile(path) as file:
+        with mpg123_named(path), _open(path) as file:
             buffer = np.empty((max(1, BLOCK // file.channels), file.channels), np.float32)
             total = 0
             while n := len(file.read(out=buffer)):
@@ -69,6 +69,11 @@ def count_frames(path: Path) -> int:
             return total
     except soundfile.SoundFileError as error:
         raise DecodeError(_message(error)) from None
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    # As bytes: soundfile cannot encode a name that is not UTF-8.
+    return soundfile.SoundFile(os.fsencode(path))
 
 
 def _message(error: Exception) -> str:
@@ -93,7 +98,7 @@ def opened(path: Path) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
     """
     try:
         with mpg123_named(path):
-            file = soundfile.SoundFile(path)
+            file = _open(path)
         with file:
             yield _header(file), _blocks(file, path)
     except soundfile.SoundFileError as error:

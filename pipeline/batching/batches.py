@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pipeline.batching.crops import Crops, Ints
 from pipeline.runtime.choices import Pad
 from pipeline.store.reader import Store
+from pipeline.store.schema import FeatureSpec
 
 PADS = get_args(Pad)
 
@@ -133,14 +134,62 @@ def open_source(
     in_memory = int(length.sum()) * store.spec.frame_bytes <= budget
     if in_memory:
         frames, start = _read(frames, start, length)
-    silence, feature = None, store.spec.declaration
+    return make_source(
+        store.spec, clip_ids, frames, start, length, n_frames=n_frames, pad=pad,
+        in_memory=in_memory,
+    )
+
+
+def make_source(
+    spec: FeatureSpec, clip_ids: Sequence[str], frames: NDArray, start: Ints, length: Ints, *,
+    n_frames: int, pad: str, in_memory: bool = True,
+) -> CropSource:
+    """Prepare clips for cutting whose frames are at hand, in a store or not.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Of the frames.
+    clip_ids : sequence of str
+        The clip of each row.
+    frames : np.ndarray [shape=(n, width) or (n,), dtype=spec.dtype]
+        Clip after clip, as a store has them.
+    start, length : np.ndarray [shape=(n_clips,), dtype=int64]
+        A clip's first frame in `frames`, and its number of frames, at least 1.
+    n_frames : int > 0 [scalar]
+        Frames per crop.
+    pad : {"silence", "repeat"}
+        As in :func:`open_source`.
+    in_memory : bool
+        Whether `frames` were read, or are mapped from a file.
+
+    Returns
+    -------
+    source : CropSource
+
+    Raises
+    ------
+    StoreError
+        If this version does not know the feature.
+
+    Examples
+    --------
+    >>> from features.logmel import LogMel
+    >>> from pipeline.store.schema import spec_of
+    >>> frames = np.full((2, 4), -20, np.float32)
+    >>> source = make_source(spec_of(LogMel(n_mels=4), 60.0), ["dog.wav"], frames, np.array([0]),
+    ...                      np.array([2]), n_frames=3, pad="silence")
+    >>> source.crop_shape, source.silence[0]
+    ((3, 4), array([-100., -100., -100., -100.], dtype=float32))
+    """
+    silence, feature = None, spec.declaration
     if pad == "silence":
         silence = {
             i: feature.silent_frame(frames[start[i]:start[i] + length[i]])
             for i in np.flatnonzero(length < n_frames).tolist()
         }
     return CropSource(
-        tuple(clip_ids), frames, start, length, n_frames, store.spec.scale, silence, in_memory
+        tuple(clip_ids), frames, start, length, n_frames, spec.scale, silence, in_memory
     )
 
 

@@ -151,3 +151,30 @@ def covering_crops(lengths: Ints, rows: Ints, n_frames: int) -> Crops:
     gaps = np.repeat(counts - 1, counts)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     return Crops(row, np.where(spare > 0, nth * spare // np.maximum(gaps, 1), spare // 2))
+
+
+def mean_by_clip(values: NDArray, crops: Crops) -> NDArray[np.float32]:
+    """Compute the mean over the crops of each clip.
+
+    Parameters
+    ----------
+    values : np.ndarray [shape=(n_crops, n) or (n_crops,)]
+        Such as scores.
+    crops : Crops
+        Each clip's crops one after the other, as covering crops are.
+
+    Returns
+    -------
+    means : np.ndarray [shape=(n_clips, n) or (n_clips,), dtype=float32]
+        In the order of the clips.
+
+    Examples
+    --------
+    >>> crops = covering_crops(np.array([25, 4]), np.array([0, 1]), 10)
+    >>> mean_by_clip(np.array([1, 2, 6, 5]), crops)
+    array([3., 5.], dtype=float32)
+    """
+    starts = np.flatnonzero(np.diff(crops.row, prepend=-1))
+    counts = np.diff(starts, append=len(crops))
+    sums = np.add.reduceat(values.astype(np.float64), starts, axis=0)
+    return (sums / counts.reshape(-1, *[1] * (values.ndim - 1))).astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -13,11 +14,20 @@ from features.signal.moments import Moments, merge, moments_of
 from features.signal.silence import SilenceStream
 from pipeline.audio.decode import Resampler, as_float32
 from pipeline.extraction.targets import Target
-from pipeline.store.writer import ClipWriter
 
 # Frames handled at a time, and how many a clip may have before they wait on disk (64 MB of 128).
 _CHUNK = 1024
 _IN_MEMORY = 128 * _CHUNK
+
+
+class FrameSink(Protocol):
+    """Where one clip's frames of one feature go: its store, by way of a ``ClipWriter``, or not."""
+
+    def write(self, frames: np.ndarray) -> None:
+        """Take the next frames. [shape=(n, width) or (n,), dtype as stored]"""
+
+    def finish(self, digest: str, sound: tuple[int, int], moments: Moments) -> None:
+        """Take what is known at the clip's end."""
 
 
 class ClipFeatures:
@@ -29,14 +39,14 @@ class ClipFeatures:
         Sampling rate of the file and of the features (in Hz).
     length : int
         Samples at `sr`.
-    sinks : sequence of (Target, ClipWriter)
+    sinks : sequence of (Target, FrameSink)
     spool : Path
         A folder for the frames of clips too long for memory.
     """
 
     def __init__(
         self, source_sr: int, sr: int, length: int,
-        sinks: Sequence[tuple[Target, ClipWriter]], spool: Path,
+        sinks: Sequence[tuple[Target, FrameSink]], spool: Path,
     ) -> None:
         self._resampler = Resampler(source_sr, sr, length)
         self._silence = SilenceStream()
@@ -68,9 +78,9 @@ class ClipFeatures:
 
 
 class FeatureOutput:
-    """One feature of one clip on its way into its store."""
+    """One feature of one clip on its way into its store, or another sink."""
 
-    def __init__(self, target: Target, writer: ClipWriter) -> None:
+    def __init__(self, target: Target, writer: FrameSink) -> None:
         self.target, self.feature = target, target.feature
         self._writer = writer
         self._moments: list[Moments] = []

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.batching.crops import mean_by_clip
 from pipeline.runs import scores
 from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import Scores
@@ -29,7 +30,7 @@ from pipeline.scoring import metrics
 from pipeline.training import checkpoint
 from pipeline.training.checkpoint import EpochRow
 from pipeline.training.fold_data import Floats, FoldData
-from pipeline.training.prediction import crop_scores, mean_by_clip
+from pipeline.training.prediction import crop_scores
 
 # The column of the history that decides, and its sign: the larger the better.
 MONITORS = {"loss": ("val_loss", -1), "lwlrap": ("val_lwlrap", 1)}

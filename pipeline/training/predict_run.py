@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.batching.batches import open_source
-from pipeline.batching.crops import covering_crops, crop_frames
+from pipeline.batching.crops import covering_crops, crop_frames, mean_by_clip
 from pipeline.dataset.tables import read_dataset, read_labels
 from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.scores import Scores
@@ -75,7 +75,7 @@ def score_clips(
     from pipeline.training import tensorflow_setup as backend
 
     backend.start()
-    from pipeline.training.prediction import crop_scores, load_model, mean_by_clip
+    from pipeline.training.prediction import crop_scores, load_model
 
     source = open_source(
         store, clip_ids, n_frames=crop_frames(store.spec, trained.recipe.seconds),

@@ -27,13 +27,16 @@ from pipeline.runtime.standard_error import held_back
 _PREFETCH = 2
 
 
-def start(threads: int | None = None) -> None:
+def start(threads: int | None = None, *, side_by_side: int = 1) -> None:
     """Import TensorFlow; to be called before anything else does.
 
     Parameters
     ----------
     threads : int, optional
         Threads per operation; all cores unless given.
+    side_by_side : int
+        Operations that may run at the same time on a CPU. More than one only where nothing is
+        trained: see above. It has no effect once an operation has run.
 
     Raises
     ------
@@ -57,7 +60,8 @@ def start(threads: int | None = None) -> None:
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
     if not tf.config.list_physical_devices("GPU"):
-        os.environ["TF_NUM_INTEROP_THREADS"] = "1"  # read when the first operation runs
+        # Read when the first operation runs.
+        os.environ["TF_NUM_INTEROP_THREADS"] = str(side_by_side)
 
 
 def dataset(

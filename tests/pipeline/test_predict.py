@@ -12,7 +12,7 @@ import pytest
 
 from features.signal.moments import moments_of
 from pipeline.batching.batches import open_source
-from pipeline.batching.crops import Crops, covering_crops
+from pipeline.batching.crops import Crops, covering_crops, mean_by_clip
 from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load
@@ -20,7 +20,6 @@ from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
 from pipeline.store.schema import Contents, FeatureSpec
 from pipeline.store.writer import ClipWriter
-from pipeline.training.prediction import mean_by_clip
 
 CLASSES = ("Bark", "Meow", "Rain")
 TEST = ("20.wav", "21.wav", "22.wav", "23.wav")

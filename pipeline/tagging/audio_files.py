@@ -1,0 +1,137 @@
+"""Find the audio files that a command line names, and print any name safely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.audio import decode, headers
+from pipeline.runtime.errors import UsageError
+from pipeline.runtime.problems import BadClip, Problem
+
+# What counts as audio in a folder. Formats that libsndfile does not read are in here too: they are
+# reported with what to do about them, not skipped. A file that is named itself is always tried.
+SUFFIXES = frozenset((
+    ".wav", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".flac", ".ogg",
+    ".oga", ".opus", ".mp1", ".mp2", ".mp3", ".mpga", ".voc", ".sph", ".nist",
+    ".m4a", ".aac", ".wma", ".webm", ".mka",
+))
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """A file to tag.
+
+    Attributes
+    ----------
+    path : Path
+        As it was named, or the named folder and the way from there.
+    seconds : float
+        Length that its header tells, to plan by; 0 if the header cannot be read.
+    """
+
+    path: Path
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The path as text; it may hold anything that the system allows in names."""
+        return os.fspath(self.path)
+
+
+@dataclass
+class Found:
+    """What was found under the paths of a command line.
+
+    Attributes
+    ----------
+    files : list of AudioFile
+        Each once, in the order of the paths; those of a folder sorted by name.
+    problems : list of Problem
+        Folders that cannot be read or hold no audio.
+    n_skipped : int
+        Files in folders that are not audio by their names.
+    """
+
+    files: list[AudioFile] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    n_skipped: int = 0
+
+
+def find_audio(paths: Iterable[Path]) -> Found:
+    """Find the audio files that are named, and those in named folders and their subfolders.
+
+    In folders, files count by their suffix (:data:`SUFFIXES`); hidden files and folders do not.
+    Links are followed, each folder once. Whether a file can be decoded is found out later.
+
+    Raises
+    ------
+    UsageError
+        If there is no file at all; says what was found instead.
+    """
+    found, paths = Found(), list(paths)
+    for path in dict.fromkeys(paths):
+        if os.path.isdir(path):
+            _search(path, found)
+        else:
+            found.files.append(_measured(path))
+    found.files = list({file.path: file for file in found.files}.values())
+    if not found.files:
+        lines = [f"{p.where}: {p.found}. {p.advice}" for p in found.problems]
+        raise UsageError("\n".join(["no audio to tag", *lines]))
+    return found
+
+
+def _search(folder: Path, found: Found) -> None:
+    visited, n_before = set[tuple[int, int]](), len(found.files)
+
+    def report(error: OSError) -> None:
+        found.problems.append(Problem(readable(str(error.filename)), "unreadable",
+                                      str(error.strerror), "Check the folder's permissions"))
+
+    n_problems = len(found.problems)
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=report):
+        state = os.stat(root)
+        if (state.st_dev, state.st_ino) in visited:
+            folders.clear()  # a link back to where the search came from
+            continue
+        visited.add((state.st_dev, state.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        visible = sorted(name for name in names if not name.startswith("."))
+        audio = [n for n in visible if os.path.splitext(n)[1].lower() in SUFFIXES]
+        found.n_skipped += len(visible) - len(audio)
+        found.files += [_measured(Path(root, name)) for name in audio]
+    if len(found.files) == n_before and len(found.problems) == n_problems:
+        found.problems.append(Problem(
+            readable(os.fspath(folder)), "missing", "a folder without audio files",
+            f"Audio has one of the suffixes {', '.join(sorted(SUFFIXES))}; name a file of another "
+            "one itself",
+        ))
+
+
+def _measured(path: Path) -> AudioFile:
+    """The file with its length; what is wrong with a bad one, the worker tells."""
+    try:
+        headers.file_state(os.fspath(path))  # opening a pipe would block
+        header = decode.read_header(path)
+        known = 0 < header.frames < 1 << 62  # else its header has no length
+        return AudioFile(path, header.frames / header.sr if known else 0.0)
+    except (BadClip, decode.DecodeError, ZeroDivisionError):
+        return AudioFile(path)
+
+
+def readable(name: str) -> str:
+    r"""Escape what a terminal would obey or could not show: ``a\x1b[2J.wav``, not a cleared screen.
+
+    Control characters, line ends, marks of writing direction and bytes that are not UTF-8 become
+    backslash escapes; a backslash stays, so this is for reading and not for finding the file.
+    """
+    return "".join(c if c.isprintable() else _escaped(c) for c in name)
+
+
+def _escaped(c: str) -> str:
+    if "\udc80" <= c <= "\udcff":  # how Python holds a byte that is not UTF-8
+        return f"\\x{ord(c) - 0xDC00:02x}"
+    return c.encode("unicode_escape").decode("ascii")
