@@ -13,7 +13,8 @@ PAGES  := $(subst .,/,$(shell sed -n 's/^.. automodule:: //p' docs/api/*.rst))
 PUBLIC := $(wildcard $(PAGES:%=%.py) $(PAGES:%=%/__init__.py))
 
 # What `make quick` leaves out: tests that load TensorFlow, compile, or start processes.
-SLOW := tests/models tests/pipeline/synthesis tests/features/kernels/test_compiled.py \
+SLOW := tests/models tests/pipeline/synthesis tests/pipeline/exporting tests/pipeline/tagging \
+	tests/pipeline/published tests/pipeline/reports tests/features/kernels/test_compiled.py \
 	tests/pipeline/runtime/test_parallel.py tests/pipeline/cli/test_main*.py tests/pipeline/test_*.py tests/test_*.py
 
 # Two processes, each with whole files of tests, whose fixtures are made once.

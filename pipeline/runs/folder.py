@@ -21,22 +21,18 @@ from __future__ import annotations
 
 import difflib
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pipeline.runs.fold_folder import FoldFolder
+from pipeline.runs.json_files import read_json, write_json
 from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import Scores, align, join, load, save
 from pipeline.runtime.errors import StoreError, UsageError, listed
-from pipeline.runtime.files import atomic_write, locked
 
 _RUN = "run.json"
-
-# Splits that predict scores with the model of every fold.
-PREDICTED = ("test", "noisy")
 
 _TRAIN, _PREDICT, _ENSEMBLE = (
     f"python -m pipeline.{stage}" for stage in ("train", "predict", "ensemble")
@@ -100,125 +96,6 @@ _KEYS = {
     "ensemble": ("kind", "method", "members", "weights", "label_mode", "classes", "seed",
                  "made_of"),
 }
-
-
-@dataclass(frozen=True)
-class FoldFolder:
-    """RUNS/NAME/folds/K.
-
-    Attributes
-    ----------
-    run : RunFolder
-    fold : int
-    """
-
-    run: RunFolder
-    fold: int
-
-    @property
-    def path(self) -> Path:
-        """RUNS/NAME/folds/K."""
-        return self.run.path / "folds" / str(self.fold)
-
-    @property
-    def model(self) -> Path:
-        """The best epoch's model."""
-        return self.path / "model.keras"
-
-    @property
-    def oof(self) -> Path:
-        """Scores of the validation clips."""
-        return self.path / "oof.npz"
-
-    @property
-    def history(self) -> Path:
-        """One row per epoch."""
-        return self.path / "history.csv"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The state after the last epoch, until the fold is finished."""
-        return self.path / "training.npz"
-
-    @property
-    def logs(self) -> Path:
-        """For TensorBoard."""
-        return self.path / "logs"
-
-    @property
-    def test(self) -> Path:
-        """Scores of the test clips."""
-        return self.predicted("test")
-
-    def predicted(self, split: str) -> Path:
-        """Scores of the clips of a split that the fold's model was not trained on."""
-        return self.run.path / split / f"{self.fold}.npz"
-
-    @property
-    def _record(self) -> Path:
-        return self.path / "fold.json"
-
-    def read(self) -> dict[str, Any] | None:
-        """Read fold.json; None without a readable one: the fold is retrained then."""
-        record = read_json(self._record)
-        return record if record and isinstance(record.get("identity"), dict) else None
-
-    def is_finished(self, identity: Mapping[str, Any]) -> bool:
-        """Whether the fold is trained to its end with this identity and no file is missing."""
-        record = self.read()
-        return bool(
-            record and record["identity"] == identity and record.get("finished")
-            and all(path.is_file() for path in (self.model, self.oof, self.history))
-        )
-
-    def is_resumable(self, identity: Mapping[str, Any]) -> bool:
-        """Whether a training with this identity was stopped after at least one epoch."""
-        record = self.read()
-        return bool(
-            record and record["identity"] == identity and not record.get("finished")
-            and self.checkpoint.is_file()
-        )
-
-    def begin(self, identity: Mapping[str, Any], **record: Any) -> None:
-        """Delete what an earlier training left, and record the new one.
-
-        A run.json that names the fold goes too, so that nothing reads a half-replaced run.
-        """
-        if self.fold in (read_json(self.run.record_path) or {}).get("folds", ()):
-            self.run.record_path.unlink()
-        predicted = [self.predicted(split) for split in PREDICTED]
-        for path in (self._record, self.checkpoint, self.model, self.oof, self.history,
-                     *predicted, *map(_inputs_of, predicted)):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.logs, ignore_errors=True)
-        write_json(self._record, {"identity": identity, "finished": False, **record})
-
-    def finish(self, **results: Any) -> None:
-        """Record that the fold is finished, and delete its state."""
-        write_json(self._record, {**(self.read() or {}), "finished": True, **results})
-        self.checkpoint.unlink(missing_ok=True)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the fold's lock; raises a PipelineError if another training holds it."""
-        with locked(self.path, flag="--run"):
-            try:
-                yield
-            finally:
-                # The lock file would make two equal trainings different folders.
-                (self.path / ".lock").unlink(missing_ok=True)
-
-    def save_predicted(self, split: str, scores: Scores, inputs: Mapping[str, Any]) -> None:
-        """Write the fold's scores of a split, and the inputs that they were computed from."""
-        path = self.predicted(split)
-        _inputs_of(path).unlink(missing_ok=True)
-        save(path, scores)
-        write_json(_inputs_of(path), inputs)
-
-    def is_predicted(self, split: str, inputs: Mapping[str, Any]) -> bool:
-        """Whether the fold's scores of a split were computed from these inputs."""
-        path = self.predicted(split)
-        return path.is_file() and read_json(_inputs_of(path)) == inputs
 
 
 @dataclass(frozen=True)
@@ -393,28 +270,6 @@ class RunFolder:
         return loaded
 
 
-def _inputs_of(scores: Path) -> Path:
-    """The record beside a file of predicted scores."""
-    return scores.with_suffix(".json")
-
-
 def is_folder_name(name: str) -> bool:
     """Whether a run's name is the name of a folder in RUNS, not hidden and not a path elsewhere."""
     return bool(name) and not name.startswith(".") and Path(name).name == name
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write indented JSON atomically, keys in the order given."""
-    with atomic_write(path) as partial:
-        partial.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None if there is none, or the file is damaged."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return result if isinstance(result, dict) else None

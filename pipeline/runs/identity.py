@@ -20,7 +20,8 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.dataset.tables import Label
-from pipeline.runs.folder import FoldFolder, RunFolder, RunRecord
+from pipeline.runs.fold_folder import FoldFolder
+from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.recipe import Recipe
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.store.reader import Store

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.dataset.tables import Label
-from pipeline.runs.folder import RunFolder, read_json, write_json
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.json_files import read_json, write_json
 from pipeline.runs.scores import load
 from pipeline.runtime.errors import UsageError, listed
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import models.build  # noqa: F401 (registers its layers for load_model)
 from pipeline.batching.batches import CropSource, batch_slices, batches
 from pipeline.batching.crops import Crops
-from pipeline.runs.folder import FoldFolder
+from pipeline.runs.fold_folder import FoldFolder
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.training import tensorflow_setup as backend
 

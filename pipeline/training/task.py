@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.dataset.tables import Label
-from pipeline.runs.folder import FoldFolder
+from pipeline.runs.fold_folder import FoldFolder
 from pipeline.runs.recipe import Recipe
 from pipeline.store.schema import FeatureSpec
 
