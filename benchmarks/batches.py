@@ -28,8 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from pipeline.batching.batches import batch_slices, batches, cut, open_source
+from pipeline.batching.batches import batch_slices, batches, cut
 from pipeline.batching.crops import crop_frames, random_crops
+from pipeline.batching.source import open_source
 from pipeline.dataset import tables as clips
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.recipe import Recipe

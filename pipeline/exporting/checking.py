@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.decode import Resampler, as_float32
-from pipeline.batching.batches import CropSource
 from pipeline.batching.crops import covering_crops
+from pipeline.batching.source import CropSource
 from pipeline.dataset.tables import Clip, is_prepared, read_clips
 from pipeline.exporting.exported_model import ExportedModel
 from pipeline.extraction.clip_features import quantised

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.batching.batches import batch_slices, make_source
+from pipeline.batching.batches import batch_slices
 from pipeline.batching.crops import Crops, covering_crops, crop_frames, mean_by_clip
+from pipeline.batching.source import make_source
 from pipeline.extraction.targets import Target
 from pipeline.runs import identity
 from pipeline.runs.folder import RunFolder, RunRecord

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.batching.batches import CropSource, batch_slices, batches, open_source
+from pipeline.batching.batches import batch_slices, batches
 from pipeline.batching.crops import Crops, covering_crops, crop_frames, random_crops
+from pipeline.batching.source import CropSource, open_source
 from pipeline.runtime import memory
 from pipeline.runtime.progress import size
 from pipeline.store.reader import Store

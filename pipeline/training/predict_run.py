@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.batching.batches import open_source
 from pipeline.batching.crops import covering_crops, crop_frames, mean_by_clip
+from pipeline.batching.source import open_source
 from pipeline.dataset.tables import read_dataset, read_labels
 from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.scores import Scores

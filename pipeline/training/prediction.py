@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models.build  # noqa: F401 (registers its layers for load_model)
-from pipeline.batching.batches import CropSource, batch_slices, batches
+from pipeline.batching.batches import batch_slices, batches
 from pipeline.batching.crops import Crops
+from pipeline.batching.source import CropSource
 from pipeline.runs.fold_folder import FoldFolder
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.training import tensorflow_setup as backend

@@ -19,8 +19,9 @@ from features.logmel import LogMel
 from features.mfcc import Mfcc
 from features.pcen import Pcen
 from features.waveform import Waveform
-from pipeline.batching.batches import cut, open_source
+from pipeline.batching.batches import cut
 from pipeline.batching.crops import covering_crops
+from pipeline.batching.source import open_source
 from pipeline.store import open_store
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from features.signal.moments import moments_of
-from pipeline.batching.batches import open_source
 from pipeline.batching.crops import Crops, covering_crops, mean_by_clip
+from pipeline.batching.source import open_source
 from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load

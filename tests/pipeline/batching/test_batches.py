@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from features.logmel import LogMel
 from features.mfcc import Mfcc
-from pipeline.batching.batches import PADS, batch_slices, batches, cut, open_source
+from pipeline.batching.batches import batch_slices, batches, cut
 from pipeline.batching.crops import Crops, covering_crops, crop_frames, random_crops
+from pipeline.batching.source import PADS, open_source
 from pipeline.runtime import memory
 from pipeline.runtime.errors import StoreError
 from pipeline.store import open_store, write_store

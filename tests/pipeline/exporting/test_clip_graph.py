@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from features.logmel import LogMel
 from features.waveform import Waveform
-from pipeline.batching.batches import CropSource, cut
+from pipeline.batching.batches import cut
 from pipeline.batching.crops import covering_crops
+from pipeline.batching.source import CropSource
 from pipeline.exporting.clip_graph import ClipTagger
 from pipeline.runs.scores import Scores
 from pipeline.scoring.means import mean_over_folds

@@ -9,8 +9,9 @@ import pytest
 from features.logmel import LogMel
 from features.waveform import Waveform
 from models.build import ARCHITECTURES, build
-from pipeline.batching.batches import CropSource, cut
+from pipeline.batching.batches import cut
 from pipeline.batching.crops import covering_crops
+from pipeline.batching.source import CropSource
 from pipeline.exporting.clip_graph import ClipTagger
 from pipeline.exporting.description import Description
 from pipeline.exporting.exported_model import open_exported
