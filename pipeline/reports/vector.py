@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,8 +38,15 @@ _STYLE = {
 @contextmanager
 def style() -> Iterator[None]:
     """Use the page's style, whatever the user's matplotlibrc says."""
-    with matplotlib.style.context(["default", _STYLE], after_reset=True):
+    with matplotlib.style.context(["default", _STYLE], after_reset=True), warnings.catch_warnings():
+        # The text stays text, and the browser has a font for every script.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
+
+
+def shortened(name: str, most: int = 32) -> str:
+    """Cut a name that would leave no room for the figure, ending it in an ellipsis."""
+    return name if len(name) <= most else name[:most - 1] + "…"
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -47,7 +55,9 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def embed(figure: Figure, *, name: str, description: str, caption: str = "") -> Markup:
+def embed(
+    figure: Figure, *, name: str, description: str, caption: str = "", shrinks: bool = True
+) -> Markup:
     """Make an HTML figure of a matplotlib figure.
 
     The same figure gives the same bytes.
@@ -62,6 +72,9 @@ def embed(figure: Figure, *, name: str, description: str, caption: str = "") -> 
         What the figure shows, for readers who do not see it: its main numbers, not its colours.
     caption : str
         Shown below it.
+    shrinks : bool
+        Fit the figure to the page. Otherwise it keeps its size, and is scrolled where it is too
+        large.
 
     Returns
     -------
@@ -79,9 +92,10 @@ def embed(figure: Figure, *, name: str, description: str, caption: str = "") -> 
     svg = re.sub(r'(?<= id=")|(?<=href="#)|(?<=url\(#)', f"{name}-", svg)
     svg = re.sub(r"font(-family)?: ?([^;\"]*?)'DejaVu Sans'[^;\"]*",
                  lambda m: "" if m[1] else f"font: {m[2]}inherit", svg)
-    width = round(figure.get_figwidth() * 72)
+    width = figure.get_figwidth() * 6
+    room = f"width:100%;max-width:{width:.1f}rem" if shrinks else f"width:{width:.1f}rem"
     svg = re.sub(r'^<svg [^>]*?viewBox="([^"]*)"[^>]*>',
-                 rf'<svg viewBox="\1" style="width:100%;max-width:{width / 12:.1f}rem" role="img" '
+                 rf'<svg viewBox="\1" style="{room}" role="img" '
                  rf'aria-labelledby="{name}-description" '
                  r'xmlns:xlink="http://www.w3.org/1999/xlink">', svg, count=1)
     return render("templates/figure.html", name=name, svg=Markup(svg), caption=caption,
