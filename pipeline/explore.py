@@ -8,8 +8,9 @@ labels and labels that occur together; lengths, levels and formats; duplicates a
 clips in a table, the suspicious ones first; and for each class some clips with player, waveform,
 log-mel and MFCC.
 
-Everything is read from the tables and stores. Only what can be heard on the page is decoded, and
-loud clips that may be clipped. Levels and duplicates need a waveform store.
+Everything is read from the tables and stores; what can be heard on the page is decoded. So are
+files whose sampling rate is not that of the waveform store, because resampling changes levels;
+--no-decode takes those of the store. Levels and duplicates need a waveform store.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ class Settings:
     examples: Annotated[int, Ge(0), Help("number of clips to hear per class")]
     suspicious: Annotated[int, Ge(0), Help("number of suspicious clips to hear")]
     seconds: Annotated[float, Gt(0), Le(60), Help("how much of each clip to hear (s)")]
+    decode: Annotated[bool, Help(
+        "decode files of another sampling rate than the waveform store, to measure their levels"
+    )]
     seed: Annotated[int, Ge(0), Help("random seed of the choice of examples")]
     jobs: Annotated[int, Ge(-1), Le(1024), Section("machine"), Help(
         "number of threads that decode and draw; -1: one per CPU core"
@@ -42,20 +46,23 @@ def run(settings: Settings) -> None:
     from pipeline.reports.data_sections import make_sections
     from pipeline.reports.data_sections.material import gather
     from pipeline.reports.page import write_page
+    from pipeline.reports.templating import counted
     from pipeline.runtime.progress import hours, size
     from pipeline.survey.clip_table import survey
 
-    found = survey(settings.data, settings.stores, jobs=settings.jobs)
+    found = survey(settings.data, settings.stores, decode=settings.decode, jobs=settings.jobs)
     material = gather(
         found, examples=settings.examples, suspicious=settings.suspicious, seconds=settings.seconds,
         seed=settings.seed, jobs=settings.jobs,
     )
-    seconds = found.clips["seconds"].sum()
+    dataset, seconds = found.dataset, found.clips["seconds"].sum()
+    n_classes = len(dataset.classes)
     n_bytes = write_page(
-        settings.out, f"The data in {found.dataset.root.name}",
-        f"{len(found.clips):,} clips, {hours(seconds)} of audio, {len(found.dataset.classes)} "
-        f"classes, {'several labels' if found.dataset.label_mode == 'multi' else 'one label'} per "
-        "clip. Written by python -m pipeline.explore.",
+        settings.out, f"The data in {dataset.root.name}",
+        f"{counted(len(found.clips), 'clip')}, {hours(seconds)} of audio, {n_classes} "
+        f"class{'' if n_classes == 1 else 'es'}, "
+        f"{'several labels' if dataset.label_mode == 'multi' else 'one label'} per clip. "
+        "Written by python -m pipeline.explore.",
         make_sections(material),
     )
     print(f"explore: {len(found.clips)} clips, {len(material.flags)} of them suspicious, "

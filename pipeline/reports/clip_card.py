@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pipeline.audio.decode import DecodeError
 from pipeline.audio.excerpt import encode_mp3, read_excerpt
 from pipeline.reports import pictures
-from pipeline.reports.templating import render
+from pipeline.reports.templating import counted, render
 from pipeline.runtime.parallel import imap
 from pipeline.store.reader import Store
 from pipeline.survey.clip_table import store_of
@@ -162,7 +162,7 @@ def _sound_plots(
     zoom = y[first:first + ZOOM]
     return [
         ("Waveform", pictures.waveform(y, sr, start=start, name=f"waveform of {clip_id}")),
-        (f"{len(zoom)} samples around the loudest", pictures.samples(
+        (f"{counted(len(zoom), 'sample')} around the loudest", pictures.samples(
             zoom, sr, start=start + first / sr, name=f"{len(zoom)} samples of {clip_id}"
         )),
     ]

@@ -17,7 +17,7 @@ def _environment() -> Environment:
         loader=PackageLoader("pipeline.reports", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )
-    environment.filters.update(count=count, hours=hours, size=size)
+    environment.filters.update(count=count, counted=counted, hours=hours, size=size)
     return environment
 
 
@@ -48,3 +48,8 @@ def source(template: str) -> Markup:
 def count(n: float) -> str:
     """Format a whole number with thousands separators: ``19,815``."""
     return f"{n:,.0f}"
+
+
+def counted(n: float, noun: str) -> str:
+    """Format a number of things: ``1 clip``, ``19,815 clips``; the plural takes an s."""
+    return f"{count(n)} {noun}" + ("" if n == 1 else "s")

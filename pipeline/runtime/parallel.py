@@ -53,10 +53,12 @@ def imap(
     Raises
     ------
     UsageError
-        If the backend's package is not installed.
+        If the backend's package is not installed, or `jobs` is 0.
     PipelineError
         If a worker died, as it does when memory runs out.
     """
+    if jobs == 0:
+        raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one per CPU core")
     with _configured(backend, jobs):
         parallel = joblib.Parallel(
             return_as="list" if backend == "ray" else "generator_unordered",

@@ -31,6 +31,8 @@ class Survey:
         By the features' names.
     prepare_problems, extract_problems : tuple of Problem
         What the stages found wrong with the data.
+    level_sr : int or None
+        Sampling rate (in Hz) that all levels were measured at; None: that of each clip's file.
     """
 
     dataset: Dataset
@@ -38,6 +40,7 @@ class Survey:
     stores: dict[str, Store]
     prepare_problems: tuple[Problem, ...]
     extract_problems: tuple[Problem, ...]
+    level_sr: int | None
 
 
 def store_of(stores: Mapping[str, Store], kind: str) -> Store | None:
@@ -51,7 +54,7 @@ def rows_of(clips: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
     return zip(clips.index, *(clips[name] for name in columns), strict=True)
 
 
-def survey(data: Path, stores: Path, *, jobs: int) -> Survey:
+def survey(data: Path, stores: Path, *, decode: bool, jobs: int) -> Survey:
     """Read all tables of a data set and open its stores.
 
     Parameters
@@ -60,6 +63,8 @@ def survey(data: Path, stores: Path, *, jobs: int) -> Survey:
         The folder that prepare wrote.
     stores : Path
         The folder that extract wrote; it may have no stores, or be missing.
+    decode : bool
+        Whether to decode files to measure their levels, see :func:`.levels.measure_levels`.
     jobs : int
         Number of threads; -1: one per CPU core.
 
@@ -82,10 +87,11 @@ def survey(data: Path, stores: Path, *, jobs: int) -> Survey:
                          "another folder with --stores")
     waveform = store_of(opened, "waveform")
     levels = {} if waveform is None else measure_levels(
-        waveform, clips, root=dataset.root, jobs=jobs
+        waveform, clips, root=dataset.root, decode=decode, jobs=jobs
     )
     table = clip_table(clips, labels, levels=levels, stores=tuple(opened.values()))
-    return Survey(dataset, table, opened, _read(data), _read(stores))
+    level_sr = None if decode or waveform is None else waveform.spec.declaration.sr
+    return Survey(dataset, table, opened, _read(data), _read(stores), level_sr)
 
 
 def clip_table(

@@ -1,26 +1,23 @@
-"""Measure levels, silence and clipping, from a waveform store as far as possible."""
+"""Measure levels, silence and clipping: from a waveform store at the files' rate, or the files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.audio.decode import DecodeError, opened
+from pipeline.audio.decode import DecodeError, as_float32, opened
 from pipeline.dataset.tables import Clip
 from pipeline.runtime.parallel import imap
+from pipeline.runtime.progress import ClipProgress
 from pipeline.store.reader import Store
-
-# Resampling rounds flat peaks off, so a store at another rate than a clip's file does not show
-# whether it is clipped. Clips whose resampled peak is lower than this are taken not to be.
-_MAYBE_CLIPPED_DB = -3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The level of a clip.
+    """The level of a clip, its channels averaged, as features are computed.
 
     Attributes
     ----------
@@ -44,60 +41,89 @@ LEVELS = tuple(field.name for field in fields(Level))
 
 
 def measure_levels(
-    store: Store, clips: Iterable[Clip], *, root: Path, jobs: int
+    store: Store, clips: Iterable[Clip], *, root: Path, decode: bool, jobs: int
 ) -> dict[str, Level]:
-    """Measure every clip of a waveform store, by its id. Reads each sample of the store once.
+    """Measure the clips of a waveform store, by their ids.
 
-    A loud clip whose file has another sampling rate than the store is decoded to see whether it is
-    clipped; if its file cannot be read, that is not known.
+    Resampling takes away what lies above half the lower rate, and rounds flat peaks off. So a store
+    has the levels of files at its own rate alone; other files are decoded, if `decode` is set.
 
     Parameters
     ----------
     store : Store
-        Of the kind ``waveform``.
+        Of the kind ``waveform``. Each of its samples is read once.
     clips : iterable of Clip
         The files, as prepare found them.
     root : Path
         The data set's folder.
+    decode : bool
+        Whether to decode the files of other rates. Otherwise the store's levels stand for them, and
+        whether they are clipped is not known.
     jobs : int
         Number of threads; -1: one per CPU core.
 
     Returns
     -------
     dict of str to Level
+        Without the files that cannot be read.
     """
-    result = _levels_in(store)
-    sr, decoded = store.spec.declaration.sr, {}
-    for clip in clips:
-        level = result.get(clip.clip_id)
-        if level is None or clip.header.sr == sr:
-            continue
-        if level.peak_db < _MAYBE_CLIPPED_DB:
-            result[clip.clip_id] = replace(level, clipped=0.0)
-        else:
-            decoded[clip.clip_id] = root / clip.path
-    shares: Mapping[str, float] = dict(imap(
-        _clipped_in_file, decoded.items(), jobs=jobs, backend="threading"
-    ))
-    for clip_id, share in shares.items():
-        result[clip_id] = replace(result[clip_id], clipped=share)
-    return result
+    sr = store.spec.declaration.sr
+    others = {clip.clip_id: clip for clip in clips
+              if clip.clip_id in store and clip.header.sr != sr}
+    result = {clip_id: _level_in(store, clip_id) for clip_id in store
+              if not (decode and clip_id in others)}
+    if not decode:
+        return {clip_id: replace(level, clipped=np.nan) if clip_id in others else level
+                for clip_id, level in result.items()}
+    tasks = [(clip_id, root / clip.path, _silence(store, clip_id))
+             for clip_id, clip in others.items()]
+    seconds = {clip_id: clip.header.frames / clip.header.sr for clip_id, clip in others.items()}
+    with ClipProgress(len(tasks), sum(seconds.values())) as progress:
+        for clip_id, level in imap(_level_of_file, tasks, jobs=jobs, backend="threading"):
+            progress.update(1, seconds[clip_id], int(level is None))
+            if level is not None:
+                result[clip_id] = level
+    return {clip_id: result[clip_id] for clip_id in store if clip_id in result}
 
 
-def _levels_in(store: Store) -> dict[str, Level]:
-    scale = store.spec.scale
-    power = store.mean[:, 0] ** 2 + store.m2[:, 0] / np.maximum(store.count, 1)
-    result = {}
-    for i, clip_id in enumerate(store):
-        y = store.frames[store.start[i]:store.start[i] + store.length[i]]
-        first, last = store.sound[i]
-        result[clip_id] = Level(
-            rms_db=_decibels(float(np.sqrt(power[i]))),
-            peak_db=_decibels(max(float(y.max()), -float(y.min())) * scale),
-            clipped=clipped_share([y]),
-            silence=1 - float(last - first) / len(y),
-        )
-    return result
+def _level_in(store: Store, clip_id: str) -> Level:
+    i = store.index_of(clip_id)
+    y = store.frames[store.start[i]:store.start[i] + store.length[i]]
+    power = float(store.mean[i, 0] ** 2 + store.m2[i, 0] / max(store.count[i], 1))
+    return Level(
+        rms_db=_decibels(np.sqrt(power)),
+        peak_db=_decibels(max(float(y.max()), -float(y.min())) * store.spec.scale),
+        clipped=clipped_share([y]), silence=_silence(store, clip_id),
+    )
+
+
+def _silence(store: Store, clip_id: str) -> float:
+    i = store.index_of(clip_id)
+    return 1 - float(store.sound[i, 1] - store.sound[i, 0]) / float(store.length[i])
+
+
+def _level_of_file(task: tuple[str, Path, float]) -> tuple[str, Level | None]:
+    """Measure a file by decoding it; None if it cannot be read."""
+    clip_id, path, silence = task
+    n, squares, peak = 0, 0.0, 0.0
+
+    def measured(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        nonlocal n, squares, peak
+        for block in blocks:
+            y = as_float32(block)
+            n += len(y)
+            squares += float(np.dot(y, y))
+            peak = max(peak, float(np.abs(y).max(initial=0)))
+            yield block
+
+    try:
+        with opened(path) as (_, blocks):
+            clipped = clipped_share(measured(blocks))
+    except (DecodeError, OSError):
+        return clip_id, None
+    if not n:
+        return clip_id, None
+    return clip_id, Level(_decibels(np.sqrt(squares / n)), _decibels(peak), clipped, silence)
 
 
 def clipped_share(blocks: Iterable[np.ndarray]) -> float:
@@ -131,15 +157,6 @@ def clipped_share(blocks: Iterable[np.ndarray]) -> float:
         clipped += int(flat.sum()) - (counted and bool(flat[0]))
         before, counted = bool(full[-1]), bool(flat[-1])
     return clipped / total if total else 0.0
-
-
-def _clipped_in_file(task: tuple[str, Path]) -> tuple[str, float]:
-    clip_id, path = task
-    try:
-        with opened(path) as (_, blocks):
-            return clip_id, clipped_share(blocks)
-    except (DecodeError, OSError):
-        return clip_id, float("nan")
 
 
 def _decibels(amplitude: float) -> float:

@@ -8,7 +8,7 @@ from pipeline.reports.data_sections.material import SPLIT_INKS, Material
 from pipeline.reports.page import Section
 from pipeline.reports.tables import Column, table
 from pipeline.reports.templating import render
-from pipeline.reports.vector import FAINT, embed, new_figure, style
+from pipeline.reports.vector import FAINT, embed, new_figure, shortened, style
 from pipeline.survey.label_counts import label_matrix
 
 
@@ -33,7 +33,7 @@ def section(material: Material) -> Section:
         axes.hlines(y, 0, largest[order], color=FAINT, lw=0.8)
         for split, n in counts.items():
             axes.plot(n[order], y, "o", ms=4.5, color=SPLIT_INKS[split], label=split)
-        axes.set_yticks(y, [names[k] for k in order], fontsize=8)
+        axes.set_yticks(y, [shortened(names[k]) for k in order], fontsize=8)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlim(left=0)
         axes.set_xlabel("clips with the label")

@@ -13,7 +13,7 @@ from pipeline.reports.data_sections.material import Material
 from pipeline.reports.page import Section
 from pipeline.reports.tables import Column, table
 from pipeline.reports.templating import render
-from pipeline.reports.vector import INK, MUTED, embed, new_figure, style
+from pipeline.reports.vector import INK, MUTED, embed, new_figure, shortened, style
 from pipeline.survey.label_counts import co_occurrences, label_matrix, label_sets
 
 # Transparent to opaque, whatever the page's background.
@@ -47,8 +47,23 @@ def section(material: Material) -> Section | None:
              for key, n in sorted(sets.items(), key=lambda item: (-item[1], item[0]))],
         ),
         matrix=_matrix(pairs, names) if most > 1 else "",
+        pairs=_pairs(pairs, names) if most > 1 else "",
     )
     return Section("label-sets", "Labels per clip", body)
+
+
+def _pairs(pairs: np.ndarray, names: Sequence[str]) -> Markup:
+    alone = np.diag(pairs)
+    found = sorted(
+        (-int(pairs[i, j]), names[i], names[j], 100 * pairs[i, j] / min(alone[i], alone[j]))
+        for i, j in zip(*np.nonzero(np.triu(pairs, 1)), strict=True)
+    )
+    return table(
+        "pairs-table", "Pairs of labels, the most frequent first",
+        [Column("Label"), Column("and"), Column("Clips with both", "number"),
+         Column("of the rarer one's (%)", "number", 1)],
+        [(a, b, -n, share) for n, a, b, share in found], per_page=10,
+    )
 
 
 def _matrix(pairs: np.ndarray, names: Sequence[str]) -> Markup:
@@ -56,18 +71,21 @@ def _matrix(pairs: np.ndarray, names: Sequence[str]) -> Markup:
     np.fill_diagonal(together, 0)
     a, b = np.unravel_index(int(together.argmax()), together.shape)
     n, size = len(names), 7
+    few = n <= _FEW_CLASSES
+    side = 7.6 if few else 0.155 * n + 1.5
     with style():
-        figure, axes = new_figure(8.6, 7.6)
+        figure, axes = new_figure(side + 1, side)
         image = axes.imshow(np.where(together > 0, together, np.nan), cmap=_SHADES, vmin=0)
-        ticks = 8 if n <= _FEW_CLASSES else 5.2
-        axes.set_xticks(range(n), names, rotation=90, fontsize=ticks)
-        axes.set_yticks(range(n), names, fontsize=ticks)
+        short = [shortened(name) for name in names]
+        ticks = 8 if few else 7
+        axes.set_xticks(range(n), short, rotation=90, fontsize=ticks)
+        axes.set_yticks(range(n), short, fontsize=ticks)
         axes.tick_params(length=0)
         axes.set_xticks(np.arange(-0.5, n), minor=True)
         axes.set_yticks(np.arange(-0.5, n), minor=True)
         axes.grid(which="minor", color=MUTED, lw=0.15)
         axes.tick_params(which="minor", length=0)
-        if n <= _FEW_CLASSES:
+        if few:
             for i, j in zip(*np.nonzero(together), strict=True):
                 axes.text(j, i, str(together[i, j]), ha="center", va="center", fontsize=size,
                           color=INK)
@@ -78,5 +96,7 @@ def _matrix(pairs: np.ndarray, names: Sequence[str]) -> Markup:
             figure, name="co-occurrence",
             description="Matrix of the number of clips with both of two labels; the most frequent "
                         f"pair is {names[int(a)]} and {names[int(b)]} ({together[a, b]} clips)",
-            caption="Clips that have both labels. Empty cells are pairs that never occur together.",
+            caption="Clips that have both labels; the diagonal is left out. Other empty cells are "
+                    "pairs that never occur together.",
+            shrinks=few,
         )

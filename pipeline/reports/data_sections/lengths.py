@@ -14,7 +14,7 @@ from pipeline.reports.data_sections.material import SPLIT_INKS, Material
 from pipeline.reports.page import Section
 from pipeline.reports.tables import Column, table
 from pipeline.reports.templating import render
-from pipeline.reports.vector import FIRST, INK, MUTED, embed, new_figure, style
+from pipeline.reports.vector import FIRST, INK, MUTED, embed, new_figure, shortened, style
 from pipeline.survey.clip_table import rows_of
 
 _MOST_CLASSES = 25
@@ -91,8 +91,10 @@ def _violins(clips: pd.DataFrame) -> Markup:
             axes.plot([first, third], [y, y], color=FIRST, lw=3, solid_capstyle="butt")
             axes.plot(median, y, "o", color=INK, ms=4)
             axes.plot([v.min(), v.max()], [y, y], color=MUTED, lw=0.8, zorder=0)
-        axes.set_yticks(range(len(names)), [f"{name} ({counts[name]})" for name in names],
-                        fontsize=8.5)
+        axes.set_yticks(
+            range(len(names)), [f"{shortened(name)} ({counts[name]})" for name in names],
+            fontsize=8.5,
+        )
         axes.set_ylim(len(names) - 0.4, -0.6)
         ticks = [s for s in _SECONDS if exploded["seconds"].min() <= s <= exploded["seconds"].max()]
         axes.set_xticks(np.log10(ticks), [f"{s:g}" for s in ticks])

@@ -29,6 +29,7 @@ def section(material: Material) -> Section:
         silent=int((measured["rms_db"] < SILENT_DB).sum()), silent_db=SILENT_DB,
         clipped=int((measured["clipped"] > CLIPPED).sum()), clipped_share=CLIPPED,
         silence=int((measured["silence"] > SILENCE).sum()), silence_share=SILENCE,
+        level_sr=material.survey.level_sr, n_extracted=int(clips["extracted"].sum()),
         normalized=int((measured["peak_db"] > -0.1).sum()),
         drawing=_histograms(material, measured) if len(measured) else "",
         formats=Counter(

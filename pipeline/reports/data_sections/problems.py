@@ -31,8 +31,11 @@ def section(material: Material) -> Section:
              clips.loc[[c for c in group if c in clips.index]], "split", "labels", "seconds"
          )],
     )
+    waveform = store_of(survey.stores, "waveform")
+    rate = "" if waveform is None else f"{waveform.spec.declaration.sr:,} Hz"
     body = render(
         "data_sections/problems.html", found=found, listed=listed, groups=material.groups,
-        equal=equal, compared=store_of(survey.stores, "waveform") is not None,
+        equal=equal, compared=waveform is not None, extracted=bool(survey.stores),
+        as_stored=f" (in the waveform store, at {rate} and with channels averaged)",
     )
     return Section("problems", "Problems and duplicates", body)

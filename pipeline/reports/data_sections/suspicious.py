@@ -8,6 +8,7 @@ from pipeline.reports.data_sections.material import Material
 from pipeline.reports.page import Section
 from pipeline.reports.tables import Column, table
 from pipeline.reports.templating import render
+from pipeline.survey.clip_table import store_of
 from pipeline.survey.suspicion import FLAGS
 
 
@@ -31,6 +32,7 @@ def section(material: Material) -> Section:
     counts = {name: sum(name in names for names in flags.values()) for name in FLAGS}
     body = render(
         "data_sections/suspicious.html", table=listed, counts=counts, flags=FLAGS,
+        measured=store_of(material.survey.stores, "waveform") is not None,
         cards=[material.cards[c] for c in material.suspicious], n_flagged=len(flags),
     )
     return Section("suspicious", "Suspicious clips", body)

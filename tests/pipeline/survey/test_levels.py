@@ -24,7 +24,7 @@ def levels(tmp_path, dtype="int16", sound=None, **clips):
     else:
         clips = {k: v.astype(np.float32) for k, v in clips.items()}
     store = open_store(write_store(tmp_path / "w.h5", spec, clips, sound=sound))
-    return measure_levels(store, [], root=tmp_path, jobs=1)
+    return measure_levels(store, [], root=tmp_path, decode=True, jobs=1)
 
 
 def tone(amplitude, n=SR):
@@ -64,18 +64,26 @@ def test_silence_is_what_lies_outside_of_the_sound(tmp_path):
     assert level.silence == 0.75
 
 
-def test_clips_of_another_rate_are_decoded_if_they_are_loud(tmp_path):
-    frames = {name: np.full(100, value, np.int16)
-              for name, value in (("quiet", 3000), ("loud", 30000), ("gone", 30000))}
+@pytest.mark.parametrize("decode", [True, False])
+def test_files_of_another_rate_are_decoded(tmp_path, decode):
+    # Stored without what lies above 8 kHz: silence and a quiet tone.
+    frames = {"high": np.zeros(100, np.int16), "gone": np.full(100, 300, np.int16)}
     spec = spec_of(Waveform(sr=SR, dtype="int16"), trim_db=60.0)
-    store = open_store(write_store(tmp_path / "w.h5", spec, frames))
-    for name in ("quiet", "loud"):  # the quiet one's file is clipped too: it is not looked at
-        soundfile.write(tmp_path / name, np.clip(tone(2 + 1e-6), -1, 1), 48000, format="WAV")
-    clips = [Clip(name, name, Header("WAV", "PCM_16", 48000, 1, SR)) for name in frames]
-    found = measure_levels(store, clips, root=tmp_path, jobs=1)
-    assert found["quiet"].clipped == 0
-    assert found["loud"].clipped == pytest.approx(10 / 16)
-    assert np.isnan(found["gone"].clipped)
+    store = open_store(write_store(tmp_path / "w.h5", spec, frames, sound={"high": (25, 100)}))
+    # 12 kHz at 48 kHz has four samples per period: 0, 1, 0, -1 before it is clipped to a square.
+    y = np.clip(1.5 * np.sin(2 * np.pi * 12000 * np.arange(48000) / 48000 + 0.7), -1, 1)
+    soundfile.write(tmp_path / "high", y, 48000, format="WAV", subtype="PCM_16")
+    clips = [Clip(name, name, Header("WAV", "PCM_16", 48000, 1, 48000)) for name in frames]
+    found = measure_levels(store, clips, root=tmp_path, decode=decode, jobs=1)
+    if decode:
+        assert set(found) == {"high"}
+        assert found["high"].peak_db == pytest.approx(0, abs=0.001)
+        assert found["high"].rms_db == pytest.approx(10 * np.log10(np.mean(y ** 2)), abs=0.001)
+        assert found["high"].clipped == pytest.approx(clipped_share([y]))
+        assert found["high"].silence == 0.25
+    else:
+        assert found["high"].rms_db == -np.inf
+        assert np.isnan(found["high"].clipped)
 
 
 @given(st.lists(st.sampled_from([0, 100, 32767, -32768]), max_size=30),
