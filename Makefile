@@ -43,7 +43,7 @@ $(VENV)/.docs-installed: $(VENV)/.installed
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-repro: $(VENV)/.installed ## install, make the demo data, run every stage on it (about 7 minutes)
+repro: $(VENV)/.installed ## install, make the demo data, run every stage on it (about 6 minutes)
 	$(RUN)/dvc repro
 	@echo "The pages, to open in a browser:"
 	@ls reports/*.html
@@ -51,7 +51,7 @@ repro: $(VENV)/.installed ## install, make the demo data, run every stage on it 
 quick: $(VENV)/.installed ## run the fast tests: no TensorFlow, no stages (under a minute)
 	$(RUN)/python -m pytest -m 'not slow' $(SLOW:%=--ignore-glob='$(CURDIR)/%')
 
-test: check ## install, check style and types, run all tests but the slowest (about 6 minutes)
+test: check ## install, check style and types, run all tests but the slowest (about 10 minutes)
 	$(RUN)/python -m pytest -m 'not slow' $(SIDE_BY_SIDE)
 
 test-all: check ## the same with the slowest tests, which take minutes each

@@ -33,7 +33,8 @@ import pipeline
 
 warnings.filterwarnings("ignore", message="IProgress")  # of tqdm: text will do for progress bars
 ROOT = Path(pipeline.__file__).parents[1]
-os.chdir(tempfile.mkdtemp())
+work = tempfile.TemporaryDirectory()  # deleted when the notebook ends
+os.chdir(work.name)
 shutil.copy(ROOT / "params.yaml", ".")  # all settings; each is a flag, too
 python = sys.executable
 

@@ -79,6 +79,8 @@ def survey(data: Path, stores: Path, *, decode: bool, jobs: int) -> Survey:
     StoreError
         If a store is damaged.
     """
+    if stores.exists() and not stores.is_dir():
+        raise UsageError(f"--stores {stores}: not a folder")
     dataset, clips = read_clips(data)
     labels = read_labels(data)
     opened = {path.stem: open_store(path) for path in sorted(stores.glob("*.h5"))}

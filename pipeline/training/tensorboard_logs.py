@@ -1,8 +1,8 @@
 """Write a whole run's curves and pictures for TensorBoard, beside those of its folds.
 
 Keras' own callback writes the scalars of each fold. What concerns the run is written once, when its
-folds are trained: each measure's mean over the folds, what some clips look like to the network, and
-the confusion matrix. TensorBoard's record writer does it without TensorFlow, whose import takes
+folds are trained: each measure's mean over the folds as long as all of them train, some clips as the
+network sees them and as log-mel spectrograms, and the confusion matrix. TensorBoard's record writer does it without TensorFlow, whose import takes
 seconds.
 """
 
@@ -28,7 +28,7 @@ from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.figures import plain_style
 from pipeline.scoring.metrics import confusion_counts
 from pipeline.scoring.plot_data import read_histories
-from pipeline.store.reader import Store
+from pipeline.store.reader import Store, open_store
 
 _FORMAT = "brain.Event:2"  # begins every event file
 _PICTURES = 6
@@ -57,7 +57,10 @@ def log_run(folder: RunFolder, store: Store, labels: Sequence[Label]) -> None:
         writer = RecordWriter(file)
         writer.write(Event(wall_time=time.time(), file_version=_FORMAT).SerializeToString())
         histories = read_histories(folder, record.folds)
-        means = histories.groupby("epoch").mean().drop(columns="fold")
+        by_epoch = histories.groupby("epoch")
+        # Up to the last epoch of all folds: beyond it, the mean would be that of other folds.
+        everywhere = by_epoch["fold"].nunique() == len(record.folds)
+        means = by_epoch.mean().drop(columns="fold")[everywhere]
         for epoch, row in means.iterrows():
             # Keras counts epochs from 0.
             _write(writer, int(str(epoch)) - 1, [
@@ -65,10 +68,23 @@ def log_run(folder: RunFolder, store: Store, labels: Sequence[Label]) -> None:
                 for name, value in row.items() if np.isfinite(value)
             ])
         last = len(means) - 1
-        _write(writer, 0, [_image("clips", _draw_clips(store, oof.clip_ids, by_clip))])
+        for tag, shown in (("clips", store), ("log_mel", _log_mel_beside(store, oof.clip_ids))):
+            if shown is not None:
+                _write(writer, 0, [_image(tag, _draw_clips(shown, oof.clip_ids, by_clip))])
         truth = truth_of(by_clip, oof)
         if (truth.sum(axis=1) == 1).any():
             _write(writer, last, [_image("confusion_matrix", _draw_confusions(oof, truth))])
+
+
+def _log_mel_beside(store: Store, clip_ids: Sequence[str]) -> Store | None:
+    """The store of log-mel frames of these clips in the folder of another feature's store."""
+    for path in sorted(store.path.parent.glob("*.h5")):
+        other = open_store(path)
+        if other.spec.feature == "logmel" != store.spec.feature and all(
+            clip_id in other for clip_id in clip_ids
+        ):
+            return other
+    return None
 
 
 def _write(writer: RecordWriter, step: int, values: list[Any]) -> None:

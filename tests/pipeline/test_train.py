@@ -217,7 +217,8 @@ def test_tensorboard_gets_the_run_as_a_whole(trained):
     assert len(histories) > 1
     for name in histories[0][0].keys() - {"epoch"}:
         found = [event.value for event in events.Scalars(f"mean_over_folds/{name}")]
-        by_epoch = zip(*[[row[name] for row in history] for history in histories], strict=True)
+        # As long as all folds train.
+        by_epoch = zip(*[[row[name] for row in history] for history in histories], strict=False)
         assert found == pytest.approx([np.mean(values) for values in by_epoch], rel=1e-6)
     for tag in ("clips", "confusion_matrix"):
         (picture,) = events.Images(tag)
