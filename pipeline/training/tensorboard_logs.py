@@ -1,9 +1,9 @@
 """Write a whole run's curves and pictures for TensorBoard, beside those of its folds.
 
 Keras' own callback writes the scalars of each fold. What concerns the run is written once, when its
-folds are trained: each measure's mean over the folds as long as all of them train, some clips as the
-network sees them and as log-mel spectrograms, and the confusion matrix. TensorBoard's record writer does it without TensorFlow, whose import takes
-seconds.
+folds are trained: each measure's mean over the folds as long as all of them train, some clips as
+the network sees them and as log-mel spectrograms, and the confusion matrix. TensorBoard's record
+writer does it without TensorFlow, whose import takes seconds.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.util.tensor_util import make_ndarray
 
+from features.logmel import LogMel
 from features.signal.moments import moments_of
 from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
 from pipeline.runs.folder import RunFolder
@@ -31,14 +32,16 @@ from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import load
 from pipeline.runtime.errors import StoreError
 from pipeline.scoring.metrics import lwlrap
+from pipeline.store.from_arrays import write_store
 from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
-from pipeline.store.schema import Contents, Excluded, FeatureSpec
+from pipeline.store.schema import Contents, Excluded, FeatureSpec, spec_of
 from pipeline.store.writer import ClipWriter
 from pipeline.training import checkpoint as checkpoints
 from pipeline.training import fold_data
 from pipeline.training.callbacks import EpochDisplay, best_epoch, is_over
 from pipeline.training.network import make_model
+from pipeline.training.tensorboard_logs import log_run
 
 ROOT = Path(fold_data.__file__).parents[2]
 CLASSES = ("Bark", "Meow", "Rain")
@@ -225,6 +228,22 @@ def test_tensorboard_gets_the_run_as_a_whole(trained):
         pixels = imread(io.BytesIO(picture.encoded_image_string), format="png")
         assert pixels.shape[:2] == (picture.height, picture.width)
         assert np.ptp(pixels) > 0.5
+
+
+def test_means_end_with_the_shortest_fold_and_log_mel_is_shown_if_it_is_there(trained, tmp_path):
+    world = trained[0]
+    shutil.copytree(world.runs / "mfcc", tmp_path / "runs/mfcc")
+    shutil.copytree(world.stores, tmp_path / "stores")
+    spec = spec_of(LogMel(sr=8000, n_mels=WIDTH, n_fft=256, hop_length=128), trim_db=60.0)
+    write_store(tmp_path / "stores/logmel.h5", spec, world.frames)
+    folder = RunFolder(tmp_path / "runs", "mfcc")
+    history = folder.fold(1).history
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:2]))
+    log_run(folder, open_store(tmp_path / "stores/mfcc.h5"), read_labels(world.data))
+    events = EventAccumulator(str(folder.logs))
+    events.Reload()
+    assert [event.step for event in events.Scalars("mean_over_folds/val_loss")] == [0]
+    assert len(events.Images("log_mel")) == 1
 
 
 def covering(frames, n):
