@@ -17,7 +17,7 @@ extensions = [
     "myst_nb",
     "sphinxcontrib.mermaid",
 ]
-exclude_patterns = ["_build", "conf.py"]
+exclude_patterns = ["_build", "conf.py", "figures"]
 
 # Signatures keep their order in the file and show types by their short names; the docstrings have
 # the shapes and units.
