@@ -8,9 +8,10 @@ an ensemble; lwlrap of each class against its number of clips; training curves; 
 calibration; the worst clips and likely label errors with player, waveform, log-mel and MFCC. The
 first run is shown in most detail; two named runs are compared class by class and clip by clip.
 
-Also writes LABEL_ERRORS, a CSV of suspicious clips. Fill in its column action with keep, correct
-or drop, and `python -m pipeline.prepare --relabel LABEL_ERRORS` acts on it. What is filled in is
-kept when the file is written again.
+Also writes LABEL_ERRORS, a CSV of suspicious clips. Fill in the column action (keep, correct or
+drop) in a copy of it, and run `python -m pipeline.prepare --relabel corrections.csv`. With `dvc
+repro`, name the copy in params.yaml (prepare.relabel) and in dvc.yaml (vars: relabel); otherwise
+it prepares without the corrections.
 
 Clips are played from their files or from the waveform store. Without both they are shown without
 sound, without stores also without spectrograms.
@@ -88,7 +89,6 @@ def run(settings: Settings) -> None:
         pair=settings.runs is not None and len(runs) == 2, n_clips=settings.clips,
         seconds=settings.seconds, table=file, seed=settings.seed, resamples=settings.resamples,
         jobs=settings.jobs,
-        command=f"python -m pipeline.prepare --relabel {settings.label_errors}",
     )
     suspicious, kept = write_label_errors(settings.label_errors, material.search.found)
     n_bytes = write_page(

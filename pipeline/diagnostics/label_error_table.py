@@ -1,4 +1,4 @@
-"""Write likely label errors as a table to decide on, which prepare takes back with --relabel.
+"""Write likely label errors as a table to decide on, a copy of which goes to prepare --relabel.
 
 ===================  ===============================================================================
 clip_id, split       the clip

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import report as report_stage
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load, save, select
 from pipeline.scoring.evaluated_runs import measure_run
@@ -127,6 +128,15 @@ def test_hostile_names_are_text(report):
     assert HOSTILE in text_of(page)
     assert "Bathtub_(filling_or_washing)" in page
     assert "$x_1$ 50%" in text_of(page)
+
+
+def test_corrections_are_made_in_a_copy_that_dvc_knows(report):
+    text = text_of(report[2])
+    assert "python -m pipeline.prepare --relabel corrections.csv" in text
+    assert "--relabel reports" not in text
+    for words in ("prepare.relabel", "vars: relabel", "prepares without the corrections"):
+        assert words in text
+        assert words in re.sub(r"\s+", " ", report_stage.__doc__)
 
 
 # ---- in the browser
