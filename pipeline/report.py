@@ -60,7 +60,7 @@ class Settings:
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_clips, read_labels
     from pipeline.diagnostics.label_error_table import write_label_errors
-    from pipeline.diagnostics.reported_runs import default_runs, read_run
+    from pipeline.diagnostics.reported_runs import default_runs, label_modes, read_run
     from pipeline.reports.model_sections import make_sections
     from pipeline.reports.model_sections.material import Sources, gather
     from pipeline.reports.page import write_page
@@ -93,9 +93,8 @@ def run(settings: Settings) -> None:
     suspicious, kept = write_label_errors(settings.label_errors, material.search.found)
     n_bytes = write_page(
         settings.out, f"Models of {dataset.root.absolute().name}",
-        f"{', '.join(each.name for each in runs)}: "
-        f"{len(dataset.classes)} classes, {'one label' if runs[0].single else 'several labels'} "
-        "per clip. Written by python -m pipeline.report.",
+        f"{', '.join(each.name for each in runs)}: {len(dataset.classes)} classes, "
+        f"{label_modes(runs)}. Written by python -m pipeline.report.",
         make_sections(material),
     )
     print(f"report: {', '.join(each.name for each in runs)}; {len(material.cards)} clips to hear")

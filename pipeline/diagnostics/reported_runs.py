@@ -70,6 +70,34 @@ def read_run(
     return ReportedRun(folder, folder.read(), measured, fold_tests, notes)
 
 
+def label_modes(runs: Sequence[ReportedRun]) -> str:
+    """Describe how many labels runs predict: ``one label per clip``, and whose where it differs."""
+    kinds = {what: [run.name for run in runs if run.single == single] for what, single in (
+        ("one label per clip", True), ("several labels per clip", False))}
+    used = {what: names for what, names in kinds.items() if names}
+    if len(used) == 1:
+        return next(iter(used))
+    return ", ".join(f"{what} ({', '.join(names)})" for what, names in used.items())
+
+
+def same_clips(runs: Sequence[ReportedRun]) -> bool:
+    """Return whether all runs are measured on the same clips, as far as they have such a set."""
+    return not uneven_clips(runs)
+
+
+def uneven_clips(runs: Sequence[ReportedRun]) -> list[str]:
+    """Return a sentence for each set of clips, ``oof`` and ``test``, that differs between runs."""
+    notes = []
+    for kind, what in (("oof", "out of fold"), ("test", "test")):
+        clips = {run.name: set(run.sets[kind].scores.clip_ids) for run in runs if kind in run.sets}
+        if len({frozenset(each) for each in clips.values()}) > 1:
+            counts = ", ".join(f"{name} {len(each):,}" for name, each in clips.items())
+            common = len(set.intersection(*clips.values()))
+            notes.append(f"The runs cover different clips, {what}: {counts}; {common:,} in common. "
+                         "Their scores cannot be compared as they are")
+    return notes
+
+
 def default_runs(runs_dir: Path, ensemble: str, trained: Sequence[str]) -> tuple[str, ...]:
     """Return the ensemble and its members, or the trained runs where there is no ensemble.
 

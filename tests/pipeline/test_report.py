@@ -208,6 +208,52 @@ def test_two_named_runs_are_compared(full, call_stage, open_page):
     assert browser.locator("#differences .card").count() == 4
 
 
+# ---- runs of different clips
+
+
+def keep_fold_0(data, name):
+    """Make a run look like one of `--folds 1`."""
+    data.write_facts(name, kind="train", folds=[0])
+
+
+def make_single(data, name):
+    """Make a run look like one that was trained on the clips with one label alone."""
+    for k in data.folds:
+        path = data.root / f"runs/{name}/folds/{k}/oof.npz"
+        scores = load(path, made_by="")
+        ids = [c for c in scores.clip_ids if len(data.labels[c].labels) == 1]
+        save(path, select(scores, ids, scores.classes))
+    data.write_facts(name, kind="train", folds=list(data.folds), label_mode="single")
+
+
+def test_runs_of_different_clips_are_not_called_comparable(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc").add_run("logmel", seed=1)
+    assert "The runs are measured on the same clips" in text_of(
+        page_of(data, call_stage, "--runs", "mfcc", "logmel"))
+    keep_fold_0(data, "mfcc")
+    page = page_of(data, call_stage, "--runs", "mfcc", "logmel")
+    text = text_of(page)
+    assert "different clips, out of fold: mfcc 20, logmel 40; 20 in common" in text
+    for untrue in ("measured on the same clips", "every curated clip", "different clips, test"):
+        assert untrue not in text.replace("both runs are measured on the same resampled clips", "")
+    rows = table_of(page, "per-class-table")
+    labels = [label for label in data.labels.values() if label.split == "curated"]
+    for name, n_mfcc, _, _, _, n_logmel, *_ in rows:
+        having = [label for label in labels if name in label.labels]
+        assert (n_mfcc, n_logmel) == (sum(label.fold == 0 for label in having), len(having))
+
+
+def test_runs_of_one_label_and_of_several_are_told_apart(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc").add_run("logmel", seed=1)
+    make_single(data, "mfcc")
+    text = text_of(page_of(data, call_stage, "--runs", "mfcc", "logmel"))
+    assert "one label per clip (mfcc), several labels per clip (logmel)" in text
+    assert "Of mfcc, the figure compares the highest score of each clip" in text
+    assert "how often it is right (32 clips)" in text
+    assert "with the labels (200 pairs)" in text
+    assert "A decision of logmel is a pair of clip and class" in text
+
+
 # ---- what is missing
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.diagnostics.reported_runs import uneven_clips
 from pipeline.reports.model_sections.drawing import LEVEL, Interval, intervals
 from pipeline.reports.model_sections.material import SETS, Material
 from pipeline.reports.page import Section
@@ -21,6 +22,7 @@ def section(material: Material) -> Section:
         "model_sections/scores.html", main=main, summary=main.sets["oof"].summary,
         test=main.sets["test"].summary if "test" in main.sets else None,
         classes=material.dataset.classes, runs=material.runs, resamples=material.resamples,
+        uneven=uneven_clips(material.runs),
         notes=list(dict.fromkeys(note for run in material.runs for note in run.notes)),
         drawing=intervals(
             [Interval(run.name, s["lwlrap"], s["lwlrap_low"], s["lwlrap_high"], SETS[kind])
