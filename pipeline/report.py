@@ -60,7 +60,13 @@ class Settings:
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_clips, read_labels
     from pipeline.diagnostics.label_error_table import write_label_errors
-    from pipeline.diagnostics.reported_runs import default_runs, label_modes, read_run
+    from pipeline.diagnostics.reported_runs import (
+        all_notes,
+        default_runs,
+        label_modes,
+        read_run,
+        uneven_clips,
+    )
     from pipeline.reports.model_sections import make_sections
     from pipeline.reports.model_sections.material import Sources, gather
     from pipeline.reports.page import write_page
@@ -90,6 +96,8 @@ def run(settings: Settings) -> None:
         seconds=settings.seconds, table=file, seed=settings.seed, resamples=settings.resamples,
         jobs=settings.jobs,
     )
+    for note in (*all_notes(runs), *uneven_clips(runs)):
+        print(note)
     suspicious, kept = write_label_errors(settings.label_errors, material.search.found)
     n_bytes = write_page(
         settings.out, f"Models of {dataset.root.absolute().name}",

@@ -54,7 +54,7 @@ class ReportedRun:
 def read_run(
     folder: RunFolder, labels: Mapping[str, Label], *, seed: int, resamples: int
 ) -> ReportedRun:
-    """Read and measure a run.
+    """Read and measure a run; clips that were dropped since it was trained are left out.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def read_run(
     seed, resamples : int
         Of the bootstrap intervals.
     """
-    sets, notes = scored_sets(folder, labels)
+    sets, notes = scored_sets(folder, labels, drop_unlabelled=True)
     _, fold_tests = folder.load()
     measured = measure_sets(folder, sets, labels, seed=seed, resamples=resamples)
     return ReportedRun(folder, folder.read(), measured, fold_tests, notes)
@@ -78,6 +78,11 @@ def label_modes(runs: Sequence[ReportedRun]) -> str:
     if len(used) == 1:
         return next(iter(used))
     return ", ".join(f"{what} ({', '.join(names)})" for what, names in used.items())
+
+
+def all_notes(runs: Sequence[ReportedRun]) -> list[str]:
+    """Return the notes of all runs, each once, without a full stop."""
+    return list(dict.fromkeys(note for run in runs for note in run.notes))
 
 
 def same_clips(runs: Sequence[ReportedRun]) -> bool:

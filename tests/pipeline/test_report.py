@@ -4,12 +4,14 @@ import csv
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline import report as report_stage
+from pipeline.dataset.tables import write_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load, save, select
 from pipeline.scoring.evaluated_runs import measure_run
@@ -252,6 +254,57 @@ def test_runs_of_one_label_and_of_several_are_told_apart(scored_data, call_stage
     assert "how often it is right (32 clips)" in text
     assert "with the labels (200 pairs)" in text
     assert "A decision of logmel is a pair of clip and class" in text
+
+
+def write_changed_labels(data, change):
+    """Prepare the data again: `change` gives a clip's new labels, None to drop it."""
+    changed = [(label, change(label)) for label in data.labels.values()]
+    write_labels(data.root / "prepared", [
+        replace(label, labels=names) for label, names in changed if names is not None])
+
+
+def test_clips_dropped_since_are_left_out(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc").add_run("logmel").add_ensemble("mfcc", "logmel")
+    write_changed_labels(data, lambda label: None if label.clip_id in ("c003.wav", "n001.wav")
+                         else label.labels)
+    ended = call_stage("report", *flags(data))
+    assert ended.code == 0, ended.err
+    page = (data.root / "reports" / "report.html").read_text(encoding="utf-8")
+    for name in ("ensemble", "mfcc", "logmel"):
+        note = (f"{name} has out-of-fold scores of 1 clip without labels in labels.csv, left out "
+                "here: c003.wav")
+        assert note in ended.out
+        assert note in text_of(page)
+    assert {row[2] for row in table_of(page, "scores-table") if row[1] == "out of fold"} == {39}
+
+
+def test_a_run_whose_clips_are_all_dropped_is_refused(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc")
+    write_changed_labels(data, lambda label: None if label.split == "curated" else label.labels)
+    ended = call_stage("report", *flags(data, "--runs", "mfcc"))
+    assert ended.code == 2
+    assert "no labels for 40 clips that have scores" in ended.err
+    assert not (data.root / "reports").exists()
+
+
+def test_clips_corrected_to_several_labels_are_left_out_of_single_runs(scored_data, call_stage):
+    data = scored_data(**SMALL, label_mode="single").add_run("mfcc")
+    write_changed_labels(data, lambda label: data.classes[:2] if label.clip_id == "c003.wav"
+                         else label.labels)
+    text = text_of(page_of(data, call_stage, "--runs", "mfcc"))
+    assert "one label per clip; clips with several are left out: 1 out of fold" in text
+
+
+@pytest.mark.parametrize(("with_test", "counts"), [
+    (True, "8 out of fold, 3 test"), (False, "8 out of fold")])
+def test_only_clips_of_measured_sets_count_as_left_out(scored_data, call_stage, with_test, counts):
+    data = scored_data(**SMALL).add_run("mfcc", test=with_test)
+    make_single(data, "mfcc")
+    text = text_of(page_of(data, call_stage, "--runs", "mfcc"))
+    several = [label for label in data.labels.values() if len(label.labels) > 1]
+    assert sum(label.split == "curated" for label in several) == 8
+    assert sum(label.split == "test" for label in several) == 3
+    assert f"clips with several are left out: {counts}." in text
 
 
 # ---- what is missing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.diagnostics.reported_runs import uneven_clips
+from pipeline.diagnostics.reported_runs import all_notes, uneven_clips
 from pipeline.reports.model_sections.drawing import LEVEL, Interval, intervals
 from pipeline.reports.model_sections.material import SETS, Material
 from pipeline.reports.page import Section
@@ -23,7 +23,7 @@ def section(material: Material) -> Section:
         test=main.sets["test"].summary if "test" in main.sets else None,
         classes=material.dataset.classes, runs=material.runs, resamples=material.resamples,
         uneven=uneven_clips(material.runs),
-        notes=list(dict.fromkeys(note for run in material.runs for note in run.notes)),
+        notes=all_notes(material.runs),
         drawing=intervals(
             [Interval(run.name, s["lwlrap"], s["lwlrap_low"], s["lwlrap_high"], SETS[kind])
              for run, kind, s in rows],
