@@ -59,7 +59,7 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_clips, read_labels
-    from pipeline.diagnostics.label_error_table import write_label_errors
+    from pipeline.diagnostics.label_error_table import check_label_errors, write_label_errors
     from pipeline.diagnostics.reported_runs import (
         all_notes,
         default_runs,
@@ -69,12 +69,14 @@ def run(settings: Settings) -> None:
     )
     from pipeline.reports.model_sections import make_sections
     from pipeline.reports.model_sections.material import Sources, gather
-    from pipeline.reports.page import write_page
+    from pipeline.reports.page import check_output, write_page
     from pipeline.runs.folder import RunFolder
     from pipeline.runtime.progress import size
     from pipeline.scoring.evaluated_runs import check_runs
     from pipeline.store.reader import open_store
 
+    check_output(settings.out)
+    check_label_errors(settings.label_errors, page=settings.out)
     names = settings.runs
     if names is None:
         names = default_runs(settings.runs_dir, read_values(settings.params, "ensemble")["name"],

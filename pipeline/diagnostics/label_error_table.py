@@ -25,6 +25,28 @@ COLUMNS = ("clip_id", "split", "labels", "suggested_labels", "score", "action", 
 _ACTION = COLUMNS.index("action")
 
 
+def check_label_errors(path: Path, *, page: Path) -> None:
+    """Check before the work that the table can be written.
+
+    Parameters
+    ----------
+    path : Path
+        What ``--label-errors`` names.
+    page : Path
+        What ``--out`` names.
+
+    Raises
+    ------
+    UsageError
+        If it is the page itself, a folder, or another file than such a table.
+    """
+    if path.resolve() == page.resolve():
+        raise UsageError(f"--out and --label-errors both name {path}; needs two files")
+    if path.is_dir():
+        raise UsageError(f"--label-errors {path} is a folder; needs the name of a CSV file")
+    _earlier(path)
+
+
 def write_label_errors(path: Path, found: Sequence[Searched]) -> tuple[int, int]:
     """Write the suspicious clips, split by split, the most suspicious first.
 

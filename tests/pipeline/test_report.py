@@ -395,6 +395,27 @@ def test_what_is_not_there(scored_data, call_stage, more, message):
     assert not (data.root / "reports").exists()
 
 
+@pytest.mark.parametrize(("out", "table", "message"), [
+    ("x.html", "x.html", "--out and --label-errors both name"),
+    ("x.html", "../reports/x.html", "--out and --label-errors both name"),
+    ("", "x.csv", "is a folder; needs the name of an HTML file"),
+    ("x.html", "", "is a folder; needs the name of a CSV file"),
+    ("taken/x.html", "x.csv", "taken is not a folder"),
+    ("x.html", "taken", "not a table of label errors"),
+])
+def test_outputs_are_checked_before_the_work(scored_data, call_stage, out, table, message):
+    data = scored_data(**SMALL).add_run("mfcc")
+    reports = data.root / "reports"
+    reports.mkdir()
+    (reports / "taken").write_text("my notes\n", encoding="utf-8")
+    # No such run: the outputs are checked first.
+    ended = call_stage("report", *flags(data, "--runs", "gone", "--out", reports / out,
+                                        "--label-errors", reports / table))
+    assert ended.code == 2
+    assert message in ended.err
+    assert [each.name for each in reports.iterdir()] == ["taken"]
+
+
 def test_decisions_and_other_files_are_not_overwritten(scored_data, call_stage):
     data = scored_data(**SMALL).add_run("mfcc")
     page_of(data, call_stage, "--runs", "mfcc")
