@@ -8,9 +8,10 @@ an ensemble; lwlrap of each class against its number of clips; training curves; 
 calibration; the worst clips and likely label errors with player, waveform, log-mel and MFCC. The
 first run is shown in most detail; two named runs are compared class by class and clip by clip.
 
-Also writes LABEL_ERRORS, a CSV of suspicious clips. Fill in its column action with keep, correct
-or drop, and `python -m pipeline.prepare --relabel LABEL_ERRORS` acts on it. What is filled in is
-kept when the file is written again.
+Also writes LABEL_ERRORS, a CSV of suspicious clips. Fill in the column action (keep, correct or
+drop) in a copy of it, and run `python -m pipeline.prepare --relabel corrections.csv`. With `dvc
+repro`, name the copy in params.yaml (prepare.relabel) and in dvc.yaml (vars: relabel); otherwise
+it prepares without the corrections.
 
 Clips are played from their files or from the waveform store. Without both they are shown without
 sound, without stores also without spectrograms.
@@ -58,16 +59,24 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_clips, read_labels
-    from pipeline.diagnostics.label_error_table import write_label_errors
-    from pipeline.diagnostics.reported_runs import default_runs, read_run
+    from pipeline.diagnostics.label_error_table import check_label_errors, write_label_errors
+    from pipeline.diagnostics.reported_runs import (
+        all_notes,
+        default_runs,
+        label_modes,
+        read_run,
+        uneven_clips,
+    )
     from pipeline.reports.model_sections import make_sections
     from pipeline.reports.model_sections.material import Sources, gather
-    from pipeline.reports.page import write_page
+    from pipeline.reports.page import check_output, write_page
     from pipeline.runs.folder import RunFolder
     from pipeline.runtime.progress import size
     from pipeline.scoring.evaluated_runs import check_runs
     from pipeline.store.reader import open_store
 
+    check_output(settings.out)
+    check_label_errors(settings.label_errors, page=settings.out)
     names = settings.runs
     if names is None:
         names = default_runs(settings.runs_dir, read_values(settings.params, "ensemble")["name"],
@@ -88,14 +97,14 @@ def run(settings: Settings) -> None:
         pair=settings.runs is not None and len(runs) == 2, n_clips=settings.clips,
         seconds=settings.seconds, table=file, seed=settings.seed, resamples=settings.resamples,
         jobs=settings.jobs,
-        command=f"python -m pipeline.prepare --relabel {settings.label_errors}",
     )
+    for note in (*all_notes(runs), *uneven_clips(runs)):
+        print(note)
     suspicious, kept = write_label_errors(settings.label_errors, material.search.found)
     n_bytes = write_page(
         settings.out, f"Models of {dataset.root.absolute().name}",
-        f"{', '.join(each.name for each in runs)}: "
-        f"{len(dataset.classes)} classes, {'one label' if runs[0].single else 'several labels'} "
-        "per clip. Written by python -m pipeline.report.",
+        f"{', '.join(each.name for each in runs)}: {len(dataset.classes)} classes, "
+        f"{label_modes(runs)}. Written by python -m pipeline.report.",
         make_sections(material),
     )
     print(f"report: {', '.join(each.name for each in runs)}; {len(material.cards)} clips to hear")

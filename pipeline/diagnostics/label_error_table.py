@@ -1,4 +1,4 @@
-"""Write likely label errors as a table to decide on, which prepare takes back with --relabel.
+"""Write likely label errors as a table to decide on, a copy of which goes to prepare --relabel.
 
 ===================  ===============================================================================
 clip_id, split       the clip
@@ -23,6 +23,28 @@ from pipeline.runtime.rows import read_table, write_rows
 
 COLUMNS = ("clip_id", "split", "labels", "suggested_labels", "score", "action", "new_labels")
 _ACTION = COLUMNS.index("action")
+
+
+def check_label_errors(path: Path, *, page: Path) -> None:
+    """Check before the work that the table can be written.
+
+    Parameters
+    ----------
+    path : Path
+        What ``--label-errors`` names.
+    page : Path
+        What ``--out`` names.
+
+    Raises
+    ------
+    UsageError
+        If it is the page itself, a folder, or another file than such a table.
+    """
+    if path.resolve() == page.resolve():
+        raise UsageError(f"--out and --label-errors both name {path}; needs two files")
+    if path.is_dir():
+        raise UsageError(f"--label-errors {path} is a folder; needs the name of a CSV file")
+    _earlier(path)
 
 
 def write_label_errors(path: Path, found: Sequence[Searched]) -> tuple[int, int]:

@@ -54,7 +54,7 @@ class ReportedRun:
 def read_run(
     folder: RunFolder, labels: Mapping[str, Label], *, seed: int, resamples: int
 ) -> ReportedRun:
-    """Read and measure a run.
+    """Read and measure a run; clips that were dropped since it was trained are left out.
 
     Parameters
     ----------
@@ -64,10 +64,43 @@ def read_run(
     seed, resamples : int
         Of the bootstrap intervals.
     """
-    sets, notes = scored_sets(folder, labels)
+    sets, notes = scored_sets(folder, labels, drop_unlabelled=True)
     _, fold_tests = folder.load()
     measured = measure_sets(folder, sets, labels, seed=seed, resamples=resamples)
     return ReportedRun(folder, folder.read(), measured, fold_tests, notes)
+
+
+def label_modes(runs: Sequence[ReportedRun]) -> str:
+    """Describe how many labels runs predict: ``one label per clip``, and whose where it differs."""
+    kinds = {what: [run.name for run in runs if run.single == single] for what, single in (
+        ("one label per clip", True), ("several labels per clip", False))}
+    used = {what: names for what, names in kinds.items() if names}
+    if len(used) == 1:
+        return next(iter(used))
+    return ", ".join(f"{what} ({', '.join(names)})" for what, names in used.items())
+
+
+def all_notes(runs: Sequence[ReportedRun]) -> list[str]:
+    """Return the notes of all runs, each once, without a full stop."""
+    return list(dict.fromkeys(note for run in runs for note in run.notes))
+
+
+def same_clips(runs: Sequence[ReportedRun]) -> bool:
+    """Return whether all runs are measured on the same clips, as far as they have such a set."""
+    return not uneven_clips(runs)
+
+
+def uneven_clips(runs: Sequence[ReportedRun]) -> list[str]:
+    """Return a sentence for each set of clips, ``oof`` and ``test``, that differs between runs."""
+    notes = []
+    for kind, what in (("oof", "out of fold"), ("test", "test")):
+        clips = {run.name: set(run.sets[kind].scores.clip_ids) for run in runs if kind in run.sets}
+        if len({frozenset(each) for each in clips.values()}) > 1:
+            counts = ", ".join(f"{name} {len(each):,}" for name, each in clips.items())
+            common = len(set.intersection(*clips.values()))
+            notes.append(f"The runs cover different clips, {what}: {counts}; {common:,} in common. "
+                         "Their scores cannot be compared as they are")
+    return notes
 
 
 def default_runs(runs_dir: Path, ensemble: str, trained: Sequence[str]) -> tuple[str, ...]:

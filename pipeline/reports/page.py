@@ -9,6 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from pipeline.reports.templating import render, source
+from pipeline.runtime.errors import UsageError
 from pipeline.runtime.files import atomic_write
 
 
@@ -29,6 +30,28 @@ class Section:
     key: str
     title: str
     body: Markup
+
+
+def check_output(path: Path) -> None:
+    """Check before the work that a page can be written to a path.
+
+    Parameters
+    ----------
+    path : Path
+        What ``--out`` names; its folder need not exist.
+
+    Raises
+    ------
+    UsageError
+        If it is a folder, or would lie in a file.
+    """
+    if path.is_dir():
+        raise UsageError(f"--out {path} is a folder; needs the name of an HTML file")
+    for parent in path.parents:
+        if parent.exists():
+            if not parent.is_dir():
+                raise UsageError(f"--out {path} cannot be written: {parent} is not a folder")
+            break
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> int:

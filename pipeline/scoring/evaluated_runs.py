@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.dataset.tables import Dataset, Label
 from pipeline.runs.folder import RunFolder
-from pipeline.runs.scores import Scores
+from pipeline.runs.scores import Scores, select
 from pipeline.runs.staleness import stale
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.scoring.evaluation import Result, confusions, measure, subsets, truth_of
@@ -41,7 +41,7 @@ def check_runs(folders: Iterable[RunFolder], dataset: Dataset, *, data: Path) ->
 
 
 def scored_sets(
-    folder: RunFolder, labels: Mapping[str, Label]
+    folder: RunFolder, labels: Mapping[str, Label], *, drop_unlabelled: bool = False
 ) -> tuple[dict[str, Scores], list[str]]:
     """Read a run's scores on every set of clips whose labels are known.
 
@@ -50,6 +50,9 @@ def scored_sets(
     folder : RunFolder
     labels : mapping of str to Label
         By clip id.
+    drop_unlabelled : bool
+        Leave out the clips out of fold that have no labels, or too many for the run, since the data
+        was prepared again. Measuring them is an error otherwise, and where no other clip is left.
 
     Returns
     -------
@@ -60,15 +63,42 @@ def scored_sets(
     """
     name, single = folder.name, folder.read().label_mode == "single"
     oof, folds = folder.load()
-    known, left_out = set(oof.clip_ids), list[str]()
-    several = {c for c, label in labels.items() if len(label.labels) > 1 and c not in known}
+    left_out = list[str]()
+    if drop_unlabelled:
+        oof, left_out = _labelled(name, oof, labels, single=single)
+    known, trained = set(oof.clip_ids), {labels[c].fold for c in oof.clip_ids if c in labels}
+    several = {c: label for c, label in labels.items() if len(label.labels) > 1 and c not in known}
     if single and several:
-        left_out.append(f"{name} predicts one label per clip; {len(several)} clips with several "
-                        "labels are left out")
+        counts = {
+            "out of fold": sum(label.split != "test" and label.fold in trained - {None}
+                               for label in several.values()),
+            "test": sum(label.split == "test" for label in several.values()) if folds else 0,
+        }
+        if any(counts.values()):
+            left_out.append(
+                f"{name} predicts one label per clip; clips with several are left out: "
+                + ", ".join(f"{n} {what}" for what, n in counts.items() if n))
         labels = {c: label for c, label in labels.items() if c not in several}
     test = mean_over_folds(name, folds, single=single) if folds else None
     found, notes = subsets(oof, test, labels)
     return found, left_out + [f"{name}, {note}" for note in notes]
+
+
+def _labelled(
+    name: str, oof: Scores, labels: Mapping[str, Label], *, single: bool
+) -> tuple[Scores, list[str]]:
+    """Select the clips that the labels can measure, if any, with a note on those without labels."""
+    without = [c for c in oof.clip_ids if c not in labels or not labels[c].labels]
+    usable = set(oof.clip_ids).difference(without, (
+        c for c, label in labels.items() if single and len(label.labels) > 1))
+    if not usable:
+        return oof, []
+    rest = select(oof, [c for c in oof.clip_ids if c in usable], oof.classes)
+    if not without:
+        return rest, []
+    clips = "1 clip" if len(without) == 1 else f"{len(without)} clips"
+    return rest, [f"{name} has out-of-fold scores of {clips} without labels in labels.csv, left "
+                  f"out here: {listed(without)}"]
 
 
 def measure_run(

@@ -4,11 +4,14 @@ import csv
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline import report as report_stage
+from pipeline.dataset.tables import write_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load, save, select
 from pipeline.scoring.evaluated_runs import measure_run
@@ -129,6 +132,15 @@ def test_hostile_names_are_text(report):
     assert "$x_1$ 50%" in text_of(page)
 
 
+def test_corrections_are_made_in_a_copy_that_dvc_knows(report):
+    text = text_of(report[2])
+    assert "python -m pipeline.prepare --relabel corrections.csv" in text
+    assert "--relabel reports" not in text
+    for words in ("prepare.relabel", "vars: relabel", "prepares without the corrections"):
+        assert words in text
+        assert words in re.sub(r"\s+", " ", report_stage.__doc__)
+
+
 # ---- in the browser
 
 
@@ -196,6 +208,103 @@ def test_two_named_runs_are_compared(full, call_stage, open_page):
     assert gain == pytest.approx(scores["logmel"] - scores["mfcc"], abs=2e-4)
     browser = open_page(out)
     assert browser.locator("#differences .card").count() == 4
+
+
+# ---- runs of different clips
+
+
+def keep_fold_0(data, name):
+    """Make a run look like one of `--folds 1`."""
+    data.write_facts(name, kind="train", folds=[0])
+
+
+def make_single(data, name):
+    """Make a run look like one that was trained on the clips with one label alone."""
+    for k in data.folds:
+        path = data.root / f"runs/{name}/folds/{k}/oof.npz"
+        scores = load(path, made_by="")
+        ids = [c for c in scores.clip_ids if len(data.labels[c].labels) == 1]
+        save(path, select(scores, ids, scores.classes))
+    data.write_facts(name, kind="train", folds=list(data.folds), label_mode="single")
+
+
+def test_runs_of_different_clips_are_not_called_comparable(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc").add_run("logmel", seed=1)
+    assert "The runs are measured on the same clips" in text_of(
+        page_of(data, call_stage, "--runs", "mfcc", "logmel"))
+    keep_fold_0(data, "mfcc")
+    page = page_of(data, call_stage, "--runs", "mfcc", "logmel")
+    text = text_of(page)
+    assert "different clips, out of fold: mfcc 20, logmel 40; 20 in common" in text
+    for untrue in ("measured on the same clips", "every curated clip", "different clips, test"):
+        assert untrue not in text.replace("both runs are measured on the same resampled clips", "")
+    rows = table_of(page, "per-class-table")
+    labels = [label for label in data.labels.values() if label.split == "curated"]
+    for name, n_mfcc, _, _, _, n_logmel, *_ in rows:
+        having = [label for label in labels if name in label.labels]
+        assert (n_mfcc, n_logmel) == (sum(label.fold == 0 for label in having), len(having))
+
+
+def test_runs_of_one_label_and_of_several_are_told_apart(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc").add_run("logmel", seed=1)
+    make_single(data, "mfcc")
+    text = text_of(page_of(data, call_stage, "--runs", "mfcc", "logmel"))
+    assert "one label per clip (mfcc), several labels per clip (logmel)" in text
+    assert "Of mfcc, the figure compares the highest score of each clip" in text
+    assert "how often it is right (32 clips)" in text
+    assert "with the labels (200 pairs)" in text
+    assert "A decision of logmel is a pair of clip and class" in text
+
+
+def write_changed_labels(data, change):
+    """Prepare the data again: `change` gives a clip's new labels, None to drop it."""
+    changed = [(label, change(label)) for label in data.labels.values()]
+    write_labels(data.root / "prepared", [
+        replace(label, labels=names) for label, names in changed if names is not None])
+
+
+def test_clips_dropped_since_are_left_out(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc").add_run("logmel").add_ensemble("mfcc", "logmel")
+    write_changed_labels(data, lambda label: None if label.clip_id in ("c003.wav", "n001.wav")
+                         else label.labels)
+    ended = call_stage("report", *flags(data))
+    assert ended.code == 0, ended.err
+    page = (data.root / "reports" / "report.html").read_text(encoding="utf-8")
+    for name in ("ensemble", "mfcc", "logmel"):
+        note = (f"{name} has out-of-fold scores of 1 clip without labels in labels.csv, left out "
+                "here: c003.wav")
+        assert note in ended.out
+        assert note in text_of(page)
+    assert {row[2] for row in table_of(page, "scores-table") if row[1] == "out of fold"} == {39}
+
+
+def test_a_run_whose_clips_are_all_dropped_is_refused(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc")
+    write_changed_labels(data, lambda label: None if label.split == "curated" else label.labels)
+    ended = call_stage("report", *flags(data, "--runs", "mfcc"))
+    assert ended.code == 2
+    assert "no labels for 40 clips that have scores" in ended.err
+    assert not (data.root / "reports").exists()
+
+
+def test_clips_corrected_to_several_labels_are_left_out_of_single_runs(scored_data, call_stage):
+    data = scored_data(**SMALL, label_mode="single").add_run("mfcc")
+    write_changed_labels(data, lambda label: data.classes[:2] if label.clip_id == "c003.wav"
+                         else label.labels)
+    text = text_of(page_of(data, call_stage, "--runs", "mfcc"))
+    assert "one label per clip; clips with several are left out: 1 out of fold" in text
+
+
+@pytest.mark.parametrize(("with_test", "counts"), [
+    (True, "8 out of fold, 3 test"), (False, "8 out of fold")])
+def test_only_clips_of_measured_sets_count_as_left_out(scored_data, call_stage, with_test, counts):
+    data = scored_data(**SMALL).add_run("mfcc", test=with_test)
+    make_single(data, "mfcc")
+    text = text_of(page_of(data, call_stage, "--runs", "mfcc"))
+    several = [label for label in data.labels.values() if len(label.labels) > 1]
+    assert sum(label.split == "curated" for label in several) == 8
+    assert sum(label.split == "test" for label in several) == 3
+    assert f"clips with several are left out: {counts}." in text
 
 
 # ---- what is missing
@@ -284,6 +393,27 @@ def test_what_is_not_there(scored_data, call_stage, more, message):
     assert ended.code == 2
     assert message in ended.err
     assert not (data.root / "reports").exists()
+
+
+@pytest.mark.parametrize(("out", "table", "message"), [
+    ("x.html", "x.html", "--out and --label-errors both name"),
+    ("x.html", "../reports/x.html", "--out and --label-errors both name"),
+    ("", "x.csv", "is a folder; needs the name of an HTML file"),
+    ("x.html", "", "is a folder; needs the name of a CSV file"),
+    ("taken/x.html", "x.csv", "taken is not a folder"),
+    ("x.html", "taken", "not a table of label errors"),
+])
+def test_outputs_are_checked_before_the_work(scored_data, call_stage, out, table, message):
+    data = scored_data(**SMALL).add_run("mfcc")
+    reports = data.root / "reports"
+    reports.mkdir()
+    (reports / "taken").write_text("my notes\n", encoding="utf-8")
+    # No such run: the outputs are checked first.
+    ended = call_stage("report", *flags(data, "--runs", "gone", "--out", reports / out,
+                                        "--label-errors", reports / table))
+    assert ended.code == 2
+    assert message in ended.err
+    assert [each.name for each in reports.iterdir()] == ["taken"]
 
 
 def test_decisions_and_other_files_are_not_overwritten(scored_data, call_stage):

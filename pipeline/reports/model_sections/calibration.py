@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -37,10 +38,9 @@ def section(material: Material) -> Section:
             rng=np.random.default_rng(material.seed), n_resamples=material.resamples,
         )))
     body = render(
-        "model_sections/calibration.html", others=others, single=material.main.single,
-        errors=[(run.name, bins.error) for run, bins in measured],
-        n_clips=len(material.main.sets["oof"].truth), n_classes=len(material.dataset.classes),
-        drawing=_diagrams(measured, single=material.main.single) if measured else "",
+        "model_sections/calibration.html", others=others, kinds=_kinds(measured),
+        all_single=all(run.single for run in material.runs),
+        drawing=_diagrams(measured) if measured else "",
         table=table(
             "calibration-table", "Bins of the reliability diagrams",
             [Column("Run", choose=True), Column("Score from", "number", 1),
@@ -55,7 +55,22 @@ def section(material: Material) -> Section:
     return Section("calibration", "Calibration", body)
 
 
-def _diagrams(measured: Measured, *, single: bool) -> Markup:
+def _kinds(measured: Measured) -> list[dict[str, Any]]:
+    """What a decision is and how many there are, for runs of one label per clip and of several."""
+    kinds = []
+    for single, what in ((True, "clips"), (False, "pairs")):
+        counts = {run.name: int(bins.count.sum()) for run, bins in measured
+                  if run.single == single}
+        if not counts:
+            continue
+        alike = len(set(counts.values())) == 1
+        decisions = (f"{next(iter(counts.values())):,} {what}" if alike else
+                     ", ".join(f"{name}: {n:,} {what}" for name, n in counts.items()))
+        kinds.append({"single": single, "names": ", ".join(counts), "decisions": decisions})
+    return kinds
+
+
+def _diagrams(measured: Measured) -> Markup:
     columns = min(_PER_ROW, len(measured))
     rows = -(-len(measured) // columns)
     with style():
@@ -102,5 +117,13 @@ def _diagrams(measured: Measured, *, single: bool) -> Markup:
                     f"scores are probabilities. Line: {LEVEL}; hollow: fewer than {_MANY} "
                     "decisions, too few for an interval. Below: number of decisions "
                     "(logarithmic)."
-                    + ("" if single else " A decision is a pair of clip and class."),
+                    + _decision([run for run, _ in measured]),
         )
+
+
+def _decision(runs: Sequence[ReportedRun]) -> str:
+    several = [run.name for run in runs if not run.single]
+    if not several:
+        return ""
+    whose = f" of {', '.join(several)}" if len(several) < len(runs) else ""
+    return f" A decision{whose} is a pair of clip and class."

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from pipeline.diagnostics.reported_runs import ReportedRun
+from pipeline.diagnostics.reported_runs import ReportedRun, same_clips
 from pipeline.reports.model_sections.drawing import LEVEL, label_points
 from pipeline.reports.model_sections.material import SETS, Material
 from pipeline.reports.page import Section
@@ -24,9 +26,15 @@ def section(material: Material) -> Section:
     counts = result.truth.sum(axis=0)
     value = result.per_class[:, 0]
     order = np.argsort(np.where(counts, value, np.inf), kind="stable")
-    columns, cells = [Column("Class"), Column("Clips", "number")], [list(classes), counts.tolist()]
+    columns, cells = [Column("Class")], list[Sequence[object]]([classes])
+    even = same_clips(material.runs)
+    if even:
+        columns, cells = [*columns, Column("Clips", "number")], [*cells, counts.tolist()]
     for run in material.runs:
         per_class = _in_order(run, "oof", classes)
+        if not even:
+            columns.append(Column(f"Clips of {run.name}", "number"))
+            cells.append(_counts(run, classes))
         columns.append(Column(f"{run.name}, out of fold", "number", 3))
         cells.append(per_class[:, 0].tolist())
         if run is main:
@@ -57,6 +65,14 @@ def _in_order(run: ReportedRun, kind: str, classes: tuple[str, ...]) -> np.ndarr
     result = run.sets[kind]
     position = {name: k for k, name in enumerate(result.scores.classes)}
     return result.per_class[[position[name] for name in classes]]
+
+
+def _counts(run: ReportedRun, classes: tuple[str, ...]) -> list[int]:
+    """A run's number of clips out of fold of each class, in the order of `classes`."""
+    result = run.sets["oof"]
+    position = {name: k for k, name in enumerate(result.scores.classes)}
+    counts = result.truth.sum(axis=0)
+    return [int(counts[position[name]]) for name in classes]
 
 
 def _scatter(run: ReportedRun) -> Markup:

@@ -29,7 +29,7 @@ def section(material: Material) -> Section:
         "model_sections/label_errors.html", run=material.main.name, notes=material.search.notes,
         counts=[(each.split, len(each.truth), len(each.errors.ranked),
                  int(each.errors.wrong.sum()), int(each.errors.missing.sum())) for each in found],
-        file=material.table, command=material.command, left_out=max(0, len(rows) - _ROWS),
+        file=material.table, left_out=max(0, len(rows) - _ROWS),
         cards=[(each.split, material.cards_of(f"suspect-{each.split}")) for each in found],
         table=table(
             "suspects-table", "Clips with likely label errors, the least confident first",

@@ -45,8 +45,6 @@ class Material:
         For label errors, with the first run's scores.
     table : str
         The file of likely label errors, relative to the page.
-    command : str
-        The command that takes it back.
     anchors : dict of (str, str) to str
         Anchor of each card, by section and clip id.
     cards : dict of str to Markup
@@ -62,7 +60,6 @@ class Material:
     differences: list[Difference]
     search: Search
     table: str
-    command: str
     anchors: dict[tuple[str, str], str]
     cards: dict[str, Markup]
     seed: int
@@ -102,8 +99,7 @@ class Sources:
 
 def gather(
     dataset: Dataset, labels: Mapping[str, Label], runs: Sequence[ReportedRun], sources: Sources, *,
-    pair: bool, n_clips: int, seconds: float, table: str, command: str, seed: int, resamples: int,
-    jobs: int,
+    pair: bool, n_clips: int, seconds: float, table: str, seed: int, resamples: int, jobs: int,
 ) -> Material:
     """Find out what the page shows, and make the cards of the clips to hear.
 
@@ -121,7 +117,7 @@ def gather(
         Number of clips to hear per section, and per set of clips of label errors.
     seconds : float
         How much of each clip to hear.
-    table, command : str
+    table : str
         See :class:`Material`.
     seed, resamples : int
         Of the bootstrap.
@@ -150,8 +146,8 @@ def gather(
                     sources.stores, seconds),
         jobs=jobs,
     )
-    return Material(dataset, labels, runs, steps, differences, search, table, command, anchors,
-                    made, seed, resamples)
+    return Material(dataset, labels, runs, steps, differences, search, table, anchors, made,
+                    seed, resamples)
 
 
 def prediction(scores: Scores, row: int, most: int = TOP) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.diagnostics.reported_runs import all_notes, uneven_clips
 from pipeline.reports.model_sections.drawing import LEVEL, Interval, intervals
 from pipeline.reports.model_sections.material import SETS, Material
 from pipeline.reports.page import Section
@@ -21,7 +22,8 @@ def section(material: Material) -> Section:
         "model_sections/scores.html", main=main, summary=main.sets["oof"].summary,
         test=main.sets["test"].summary if "test" in main.sets else None,
         classes=material.dataset.classes, runs=material.runs, resamples=material.resamples,
-        notes=list(dict.fromkeys(note for run in material.runs for note in run.notes)),
+        uneven=uneven_clips(material.runs),
+        notes=all_notes(material.runs),
         drawing=intervals(
             [Interval(run.name, s["lwlrap"], s["lwlrap_low"], s["lwlrap_high"], SETS[kind])
              for run, kind, s in rows],
