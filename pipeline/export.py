@@ -14,8 +14,8 @@ Before the file gets its name it is opened by its own runtime, and its scores of
 the data set are held against those of the extractor and Keras. If they differ by more than
 --tolerance, export fails and leaves what was there before.
 
-exit codes: 0 done, 1 the format cannot hold the run's networks, 2 usage, 4 a damaged run, or an
-exported model that does not pass its check
+exit codes: 0 done, 1 the format cannot hold the run's networks, 2 usage, 4 a damaged run, a feature
+that this version computes differently, or an exported model that does not pass its check
 """
 
 from __future__ import annotations
@@ -54,12 +54,13 @@ class Settings:
 def run(settings: Settings) -> None:
     from pipeline.exporting.export_run import choose_folds, export_run, output_path
     from pipeline.runs.folder import RunFolder
-    from pipeline.runs.identity import read_training
+    from pipeline.runs.identity import check_feature, read_training
 
     if settings.run is None:
         raise UsageError("no run is named; give --run NAME")
     folder = RunFolder(settings.runs_dir, settings.run)
     trained, spec = read_training(folder)
+    check_feature(folder, spec, use="export")
     export_run(
         folder, trained, spec, folds=choose_folds(trained, settings.fold), kind=settings.format,
         out=output_path(settings.out, settings.run, settings.format), data=settings.data,

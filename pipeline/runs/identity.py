@@ -25,7 +25,7 @@ from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.recipe import Recipe
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.store.reader import Store
-from pipeline.store.schema import FeatureSpec
+from pipeline.store.schema import FeatureSpec, spec_of
 
 # Grows with every edit of pipeline/training or pipeline/batching that changes a training's scores
 # while the recipe and the network stay the same: another order of clips, other crops or seeds,
@@ -220,6 +220,36 @@ def check_store(folder: RunFolder, spec: FeatureSpec, store: Store) -> None:
         + "\n  ".join(lines)
         + "\nExtract with the run's settings, or train again from this store"
     )
+
+
+def check_feature(folder: RunFolder, spec: FeatureSpec, *, use: str) -> None:
+    """Check that this version computes a run's feature as it was computed for the training.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    spec : FeatureSpec
+        From :func:`read_training`.
+    use : str
+        What the run is wanted for, a verb for the error.
+
+    Raises
+    ------
+    StoreError
+        If the feature is unknown or of another version by now; lists the differences.
+    """
+    advice = (f"Extract and train the run again with this version, or {use} with the version of "
+              "the package that trained it")
+    try:
+        now = spec_of(spec.declaration, spec.config["trim_db"])
+    except StoreError as error:
+        raise StoreError(f"{folder.path}: its feature {spec.feature} is not known as it was "
+                         f"trained on: {error}. {advice}") from None
+    if lines := differences(feature_facts(spec), feature_facts(now)):
+        raise StoreError(
+            f"{folder.path} was trained on another feature than this version computes:\n  "
+            + "\n  ".join(lines) + f"\n{advice}"
+        )
 
 
 def make_predict_inputs(

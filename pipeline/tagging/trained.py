@@ -25,7 +25,6 @@ from pipeline.runs.scores import Scores
 from pipeline.runs.staleness import stale
 from pipeline.runtime.errors import PipelineError, StoreError, UsageError
 from pipeline.scoring.means import MEANS, combine_tests, mean_over_folds
-from pipeline.store.schema import FeatureSpec, spec_of
 from pipeline.tagging.tagger import Clips, Floats, SegmentModel, Segments, Tagger
 
 # Crops that are scored between two looks at the keyboard: some seconds.
@@ -50,7 +49,7 @@ class TrainedRun:
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._record, self._spec = identity.read_training(folder)
-        check_feature(folder, self._spec)
+        identity.check_feature(folder, self._spec, use="tag")
         self._models: list[Any] = []
 
     @property
@@ -119,28 +118,6 @@ class TrainedRun:
             ]
         return [mean_by_clip(np.concatenate(of_model), within)
                 for of_model in zip(*of_pieces, strict=True)]
-
-
-def check_feature(folder: RunFolder, spec: FeatureSpec) -> None:
-    """Check that this version computes a run's feature as it was computed for the training.
-
-    Raises
-    ------
-    StoreError
-        If the feature is unknown or of another version by now; lists the differences.
-    """
-    advice = ("Extract and train the run again with this version, or tag with the version of the "
-              "package that trained it")
-    try:
-        now = spec_of(spec.declaration, spec.config["trim_db"])
-    except StoreError as error:
-        raise StoreError(f"{folder.path}: its feature {spec.feature} is not known as it was "
-                         f"trained on: {error}. {advice}") from None
-    if lines := identity.differences(identity.feature_facts(spec), identity.feature_facts(now)):
-        raise StoreError(
-            f"{folder.path} was trained on another feature than this version computes:\n  "
-            + "\n  ".join(lines) + f"\n{advice}"
-        )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+from features.logmel import LogMel
 from pipeline.audio.decode import as_float32, opened
 from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
 from pipeline.exporting.exported_model import open_exported
@@ -249,6 +250,16 @@ def test_what_cannot_be_exported(trained, export, call_stage, tmp_path):
     ended = export("logmel", root=root)
     assert ended.code == 4
     assert "takes (3, 20)" in ended.err
+
+
+def test_a_feature_of_another_version_is_refused(trained, export, tmp_path, monkeypatch):
+    version = LogMel.version
+    monkeypatch.setattr(LogMel, "version", version + 1)
+    ended = export("logmel")
+    assert ended.code == 4
+    assert f"version: {version}, now {version + 1}" in ended.err
+    assert "export with the version of the package that trained it" in ended.err
+    assert not (tmp_path / "exports").exists()
 
 
 def test_packages_that_are_missing_are_all_named(trained, call_stage, monkeypatch):
