@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import filecmp
 import os
+import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.dataset.csv_rows import CONTROL
-from pipeline.dataset.layouts import Layout
+from pipeline.dataset.layouts import LAYOUTS, Layout
 from pipeline.dataset.recordings import Recordings, shown
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.runtime.problems import BadClip, Problem
+
+FOLD = re.compile(r"fold[ _-]?\d+", re.IGNORECASE)
 
 
 def split_of(name: str, layout: Layout) -> str | None:
@@ -86,6 +89,8 @@ def labelled(root: Path, folder: str, split: str, recordings: Recordings) -> Ite
     inside = {path: path.removeprefix(prefix).split("/")[:-1] for path in paths}
     here = root / folder if folder else root
     if nested := [path for path in paths if len(inside[path]) > 1]:
+        if all(FOLD.fullmatch(inside[path][-1]) for path in nested):
+            raise _folds(here, {"/".join(inside[path]) for path in nested})
         only = {names[0] for names in inside.values() if names}
         hint = (f"give {here}/{only.pop()} as the data" if len(only) == 1 and not folder else
                 "move them up, or name them in a metadata.csv with the columns file_name and label")
@@ -108,6 +113,41 @@ def labelled(root: Path, folder: str, split: str, recordings: Recordings) -> Ite
         )
     for path in paths:
         yield path, "".join(inside[path])
+
+
+def check_classes(root: Path, classes: Collection[str]) -> None:
+    """Check that the classes' folders of the training clips can be classes.
+
+    Raises
+    ------
+    UsageError
+        If there is one class alone, or all are numbered as folds are.
+    """
+    if classes and all(map(FOLD.fullmatch, classes)):
+        raise _folds(root, classes)
+    if len(classes) == 1:
+        (name,) = classes
+        raise UsageError(
+            f"{root}: all training clips lie in one folder, {name}/. If it is a class, it is the "
+            "only one, and one class cannot be learned: needs a folder for each of at least two. "
+            f"If it is not, write a CSV with the columns fname and labels into {root} (extract "
+            "needs no labels: give it this folder as --data)"
+        )
+
+
+def _folds(root: Path, folders: Collection[str]) -> UsageError:
+    """The error about folders that are called fold1, fold2 and so on."""
+    layout = LAYOUTS["urbansound8k"]
+    place, table = layout.places[0], layout.splits[0].tables[0]
+    above = root.absolute().parent
+    known = f", {above}," if (above / place / table).is_file() else ""
+    names = sorted(folders, key=lambda name: (len(name), name))
+    return UsageError(
+        f"{root}: {listed([f'{name}/' for name in names])}: folds of a cross-validation, not "
+        f"classes. For {layout.name} give the folder above{known} that has {place}/{table} beside "
+        "audio/ as the data. Otherwise write a CSV with the columns fname (such as "
+        f"{names[0]}/a.wav), labels and fold into {root}"
+    )
 
 
 def without_audio(folder: str, recordings: Recordings) -> list[str]:

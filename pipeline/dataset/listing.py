@@ -124,6 +124,9 @@ def _finish_folders(listing: ListedClips, place: DataFolder) -> None:
     if not all(part.table for part in place.parts):
         listing.problems.extend(place.recordings.problems)
         listing.notes.extend(place.recordings.notes)
+    if not any(part.table for part in place.parts):
+        class_folders.check_classes(place.root, {
+            label for c in listing.clips if c.split != "test" for label in c.labels})
     known = {c.clip_id for c in listing.clips}
     if extra := [path for path in place.recordings.paths if path not in known]:
         listing.notes.append(f"recordings that no table names: {listed(extra)}")

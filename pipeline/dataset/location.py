@@ -17,7 +17,7 @@ from pipeline.dataset.layouts import (
     Layout,
     SplitNames,
 )
-from pipeline.dataset.own_table import audio_folder, folders_in, only_table
+from pipeline.dataset.own_table import audio_folder, folders_in, only_table, tables_beside
 from pipeline.dataset.recordings import Recordings, find_recordings, is_folder, shown
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.runtime.rows import each_row
@@ -98,10 +98,16 @@ def locate(data: Path) -> DataFolder:
                          f"{'that folder' if len(near) == 1 else 'one of them'} as the data")
     recordings = find_recordings(data)
     layout = next(layout for layout in LAYOUTS.values() if layout.by_folder)
-    in_folders = any("/" in path for path in recordings.paths)
-    if unfit and not in_folders:
-        raise UsageError("\n".join([f"{data}: none of its tables is understood:", *unfit,
-                                    _looked_for()]))
+    if recordings.paths:
+        # Its folders are classes only if no table may say otherwise.
+        splits = [name for name in folders_in(data) if split_of(name, layout)]
+        unfit = tables_beside(data, recordings, splits)
+    if unfit:
+        lines = [f"{data}: none of its tables is understood:", *unfit, _looked_for()]
+        if any("/" in path for path in recordings.paths):
+            lines.append("If its folders are the classes, and the tables say nothing of that, "
+                         f"move the tables out of {data}")
+        raise UsageError("\n".join(lines))
     if not recordings.paths and not recordings.problems:
         packed = ", ".join(sorted(p.name for p in data.glob("*.zip")))
         hint = f" (unpack {packed} first)" if packed else ""
@@ -111,8 +117,7 @@ def locate(data: Path) -> DataFolder:
         )
     folders = split_folders(data, layout, recordings)
     parts = tuple(SplitFiles(split_of(f, layout) or "curated", None, f, True) for f in folders)
-    notes = tuple(f"not used: {error}" for error in unfit)
-    return DataFolder(data, layout, parts, notes=notes, recordings=recordings)
+    return DataFolder(data, layout, parts, recordings=recordings)
 
 
 def find_tables(data: Path) -> tuple[DataFolder | None, list[str]]:
