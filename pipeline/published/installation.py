@@ -55,7 +55,8 @@ class Plan:
         """Size of all archives; about that, or at most, if it is not known beforehand."""
         if not self.files:
             return int(DATASETS[self.name].hours * BYTES_PER_HOUR)
-        return sum(file.size or DATASETS[self.name].archive_bytes or 0 for file in self.files)
+        about = DATASETS[self.name].archive_bytes or 0
+        return sum(about if file.size is None else file.size for file in self.files)
 
     @property
     def bytes_here(self) -> int:
@@ -118,7 +119,7 @@ def describe(plan: Plan) -> Iterator[str]:
     yield f"{dataset.title}, {dataset.reference}"
     yield f"  licence: {dataset.licence}"
     if plan.files:
-        about = "" if all(file.size for file in plan.files) else "about "
+        about = "" if all(file.size is not None for file in plan.files) else "about "
         here = f", {size(plan.bytes_here)} of them here" if plan.bytes_here else ""
         n = len(plan.files)
         files = f"{n} files" if n > 1 else plan.files[0].name
@@ -250,6 +251,9 @@ def _select_rows(table: Path, column: str) -> list[str]:
     (_, header), *rows = read_rows(table)
     if not {"filename", column} <= set(header):
         raise PipelineError(f"{table}: needs the columns filename and {column}")
+    if short := [f"{table}:{line}: {len(row)} cells; the header has {len(header)}"
+                 for line, row in rows if len(row) != len(header)]:
+        raise PipelineError(f"the archive is not as published: {listed(short)}")
     kept = [row for _, row in rows if row[header.index(column)] == "True"]
     write_rows(table, header, kept)
     return [row[header.index("filename")] for row in kept]

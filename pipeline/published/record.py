@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pipeline.published import transfer
 from pipeline.published.catalogue import PublishedDataset
@@ -14,6 +15,8 @@ from pipeline.runtime.errors import PipelineError, UsageError
 
 ZENODO = "https://zenodo.org"
 RECORD = "record.json"  # the name of Zenodo's record in a mirror
+
+_LARGEST = 1 << 50  # bytes of a file; a record that says more is not one
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,7 @@ def list_files(dataset: PublishedDataset, mirror: str | None) -> tuple[RemoteFil
     UsageError
         If `mirror` is not an address.
     """
-    if mirror is not None and not re.match(r"https?://[^/]", mirror):
-        raise UsageError(f"--mirror {mirror}: needs an address that begins with http:// or https://")
-    base = mirror.rstrip("/") if mirror else None
+    base = None if mirror is None else folder_address(mirror)
     if dataset.archive:
         name = dataset.archive.rpartition("/")[2]
         url = f"{base}/{name}" if base else dataset.archive
@@ -65,7 +66,7 @@ def list_files(dataset: PublishedDataset, mirror: str | None) -> tuple[RemoteFil
     folder = base or f"{ZENODO}/records/{dataset.zenodo}/files"
     try:
         files = tuple(_file(entry, folder) for entry in json.loads(transfer.read(url))["files"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise PipelineError(
             f"{url}: not a Zenodo record with names, sizes and MD5 of files ({error!r})"
         ) from None
@@ -74,11 +75,61 @@ def list_files(dataset: PublishedDataset, mirror: str | None) -> tuple[RemoteFil
     return files
 
 
+def folder_address(mirror: str) -> str:
+    """Check the address of a mirror, and encode what cannot be sent as it is.
+
+    Examples
+    --------
+    >>> folder_address("http://server/klänge 1/")
+    'http://server/kl%C3%A4nge%201'
+
+    Raises
+    ------
+    UsageError
+        If it is not an address of HTTP; says what is wrong with it.
+    """
+    def wrong(fault: str) -> UsageError:
+        return UsageError(f"--mirror {mirror!r}: {fault}; needs an address such as "
+                          "http://server/folder or https://server:8080/folder")
+
+    if not re.match(r"https?://[^/]", mirror):
+        raise wrong("does not begin with http:// or https:// and the name of a host")
+    if found := re.search(r"[\x00-\x1f\x7f]", mirror):
+        raise wrong(f"has the control character {found[0]!r}")
+    scheme, _, rest = mirror.partition("://")
+    place, *path = re.split(r"(?=[/?#])", rest, maxsplit=1)
+    if "@" in place:
+        raise wrong("a user name and a password in the address are not supported")
+    if re.search(r"\s", place):
+        raise wrong(f"there is a space in the host's name {place!r}")
+    try:
+        host = urlsplit(f"{scheme}://{place}").hostname or ""
+        after = place.rpartition("]")[2]
+        if "]" in place and after[:1] not in ("", ":"):
+            raise ValueError
+    except ValueError:
+        raise wrong(f"{place!r} has a bracket too many or too few") from None
+    try:
+        name = host.encode("idna").decode()
+    except UnicodeError:  # of any host that cannot be looked up, http.client raises it too
+        name = ""
+    if not name:
+        raise wrong(f"{host!r} is not a host's name, whose parts between dots have 1 to 63 "
+                    "characters" if host else "the name of the host is missing")
+    port = after.partition(":")[2]
+    if port and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 1 << 16):
+        raise wrong(f"the port is {port!r}, not a number from 1 to 65535")
+    sent = quote(os.fsencode("".join(path)), safe="/?%:@!$&'()*+,;=~")
+    sent = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", sent)
+    return (f"{scheme}://{f'[{name}]' if ':' in name else name}{f':{port}' if port else ''}"
+            f"{sent.rstrip('/')}")
+
+
 def _file(entry: dict[str, Any], folder: str) -> RemoteFile:
     name, size, checksum = entry["key"], entry["size"], entry["checksum"]
     if not re.fullmatch(r"\w[\w.\- ]*", name):
         raise ValueError(f"{name!r} is not a plain file name")
-    if not isinstance(size, int) or size < 0:
+    if not isinstance(size, int) or not 0 <= size < _LARGEST:
         raise ValueError(f"the size of {name} is {size!r}")
     if not (found := re.fullmatch(r"md5:([0-9a-f]{32})", checksum)):
         raise ValueError(f"the checksum of {name} is {checksum!r}")

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
+import socket
 import ssl
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +28,7 @@ from pipeline.runtime.files import atomic_write, naming
 T = TypeVar("T")
 
 ATTEMPTS = 6              # failures in a row; one that brought ENOUGH bytes starts a new count
+NAME_ATTEMPTS = 3         # where no byte came and the server's name is not found: no network
 ENOUGH = 1_000_000
 BACKOFF_SECONDS = 1.0     # before the second attempt; doubles with each
 LONGEST_WAIT_SECONDS = 120.0
@@ -41,9 +45,9 @@ _CHUNK = 1 << 18
 class _InterruptedError(Exception):
     """An attempt that is worth repeating, perhaps after `wait` seconds."""
 
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
+    def __init__(self, reason: str, wait: float = 0.0, *, is_name: bool = False) -> None:
         super().__init__(reason)
-        self.wait = wait
+        self.wait, self.is_name = wait, is_name
 
 
 def read(url: str) -> bytes:
@@ -125,7 +129,7 @@ def length_here(path: Path) -> int:
 def _continue(url: str, part: Path, size: int | None, show: Callable[[int], None]) -> None:
     """Download what is missing of a file in one request."""
     start = _length(part)
-    if start == size:
+    if start == size and part.exists():  # an empty file needs a request to come into being
         return
     validator = _validator(part).read_text() if _validator(part).exists() else ""
     if not validator or (size is not None and start > size):
@@ -170,8 +174,7 @@ def _open(
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and "Range" in request.headers:
             return _open(url, method=method)  # it is shorter than what is here: another file
         if error.code in RETRIED:
-            wait = error.headers.get("Retry-After", "")
-            raise _InterruptedError(answer, float(wait) if wait.isdigit() else 0.0) from None
+            raise _InterruptedError(answer, _number(error.headers, "Retry-After") or 0) from None
         raise PipelineError(f"{url}: {answer}. {ADVICE.get(error.code, '')}".rstrip()) from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
@@ -179,7 +182,16 @@ def _open(
                 f"{url}: {error.reason}. Behind a proxy with a certificate of its own, name "
                 "that in SSL_CERT_FILE"
             ) from None
+        if isinstance(error.reason, socket.gaierror):
+            unknown = error.reason.errno == socket.EAI_NONAME
+            raise _InterruptedError(
+                f"no connection to {request.host} "
+                f"({'name not found' if unknown else error.reason.strerror})", is_name=True
+            ) from None
         raise _InterruptedError(str(error.reason)) from None
+    except (ValueError, http.client.InvalidURL) as error:
+        # The address itself was checked; it may redirect to another, or the proxy's is wrong.
+        raise PipelineError(f"{url}: leads to something that is not an address: {error}") from None
     except (http.client.HTTPException, OSError) as error:
         raise _InterruptedError(_describe(error)) from None
     if url.startswith("https:") and not response.url.startswith("https:"):
@@ -203,12 +215,14 @@ def _persist(url: str, attempt: Callable[[], T], reached: Callable[[], int] = la
             return attempt()
         except _InterruptedError as error:
             failures = 1 if reached() - before >= ENOUGH else failures + 1
-            if failures == ATTEMPTS or error.wait > LONGEST_WAIT_SECONDS:
+            attempts = NAME_ATTEMPTS if error.is_name and not reached() else ATTEMPTS
+            if failures >= attempts or error.wait > LONGEST_WAIT_SECONDS:
                 later = f" It asks to wait for {error.wait:.0f} s." if error.wait else ""
-                raise PipelineError(
-                    f"{url}: {error}; gave up after {failures} attempts.{later} What is here is "
-                    "kept: run the same command to resume"
-                ) from None
+                ended = "; is there a network? Gave up" if error.is_name else "; gave up"
+                again = ("What is here is kept: run the same command to resume" if reached()
+                         else "Run the same command to try again")
+                raise PipelineError(f"{url}: {error}{ended} after {failures} attempts.{later} "
+                                    f"{again}") from None
             pause = max(error.wait, BACKOFF_SECONDS * 2 ** (failures - 1))
             tqdm.write(f"  {url.rpartition('/')[2]}: {error}; trying again in {pause:.0f} s",
                        file=sys.stderr)
@@ -216,8 +230,13 @@ def _persist(url: str, attempt: Callable[[], T], reached: Callable[[], int] = la
 
 
 def _content_length(response: http.client.HTTPResponse) -> int | None:
-    value = response.headers.get("Content-Length", "")
-    return int(value) if value.isdigit() else None
+    return _number(response.headers, "Content-Length")
+
+
+def _number(headers: Message, name: str) -> int | None:
+    """The value of a header; None if it is missing or not a whole number."""
+    value = headers.get(name, "")
+    return int(value) if re.fullmatch("[0-9]{1,15}", value) else None
 
 
 def _describe(error: Exception) -> str:

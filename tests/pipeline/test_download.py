@@ -173,6 +173,23 @@ def test_esc_is_unpacked_without_the_branchs_folder(site, esc50, download, tmp_p
     assert sum(n.startswith("audio/") for n in found) == len(table) - 1 == n_clips
 
 
+def test_a_table_with_a_short_row_is_not_as_published(site, esc50, download, tmp_path):
+    files = dict(esc50[1])
+    files["meta/esc50.csv"] += b"x.wav,1\n"
+    site.files["master.zip"] = packed(files, top="ESC-50-master/")
+    ended = download("esc10")
+    assert ended.code == 1
+    assert "meta/esc50.csv:6: 2 cells; the header has 7" in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_archive_is_not_an_intact_zip(site, download, tmp_path):
+    site.files["master.zip"] = b""
+    ended = download("esc10")
+    assert ended.code == 1
+    assert "master.zip: not an intact zip: File is not a zip file. It was deleted" in ended.err
+
+
 def test_an_archive_of_unknown_length_is_downloaded(site, esc50, download, tmp_path):
     site.files["master.zip"], site.chunked = esc50[0], True
     ended = download("esc50")

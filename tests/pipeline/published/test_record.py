@@ -1,12 +1,13 @@
 """What a publisher offers, and records that are not what they should be."""
 
 import json
+import re
 
 import pytest
 
 from pipeline.published import record, transfer
 from pipeline.published.catalogue import BYTES_PER_HOUR, DATASETS
-from pipeline.published.record import RemoteFile, list_files
+from pipeline.published.record import RemoteFile, folder_address, list_files
 from pipeline.runtime.errors import PipelineError, UsageError
 
 MD5 = "0123456789abcdef0123456789abcdef"
@@ -60,8 +61,48 @@ def test_a_mirror_has_the_files_and_the_record(site):
 
 @pytest.mark.parametrize("mirror", ["server/folder", "ftp://server", "file:///etc", "http://", ""])
 def test_a_mirror_needs_an_address(mirror):
-    with pytest.raises(UsageError, match="needs an address that begins with http"):
+    with pytest.raises(UsageError, match=r"does not begin with http://.*; needs an address such"):
         list_files(DATASETS["fsdkaggle2019"], mirror)
+
+
+@pytest.mark.parametrize(("mirror", "fault"), [
+    ("http://[::1", "has a bracket too many or too few"),
+    ("http://[::1]x/", "has a bracket too many or too few"),
+    ("http://a..b/", "'a..b' is not a host's name"),
+    (f"http://{'a' * 64}.org", "is not a host's name"),
+    ("http://caf\udce9/", "is not a host's name"),
+    ("http://:80/", "the name of the host is missing"),
+    ("http://127.0.0.1:port/", "the port is 'port', not a number from 1 to 65535"),
+    ("http://127.0.0.1:65536/", "the port is '65536'"),
+    ("http://127.0.0.1:\u00b2/", "the port is"),
+    ("http://::1/", "is missing"),
+    ("http://a b/", "there is a space in the host's name 'a b'"),
+    ("http://a/b\nc", "has the control character"),
+    ("http://me:secret@host/", "a user name and a password in the address are not supported"),
+])
+def test_what_is_wrong_with_an_address_is_said_before_anything_is_sent(mirror, fault, monkeypatch):
+    monkeypatch.setattr(transfer, "read", None)
+    with pytest.raises(UsageError, match=re.escape(fault)):
+        list_files(DATASETS["fsdkaggle2019"], mirror)
+
+
+@pytest.mark.parametrize(("mirror", "sent"), [
+    ("http://server/kl\u00e4nge 1/", "http://server/kl%C3%A4nge%201"),
+    ("http://server/a%20b/100%", "http://server/a%20b/100%25"),
+    ("http://server/caf\udce9", "http://server/caf%E9"),
+    ("https://kl\u00e4nge.example:8080", "https://xn--klnge-hra.example:8080"),
+    ("http://[::1]:80/a", "http://[::1]:80/a"),
+    ("http://server?a=b", "http://server?a=b"),
+])
+def test_an_address_is_encoded_as_servers_expect_it(mirror, sent):
+    assert folder_address(mirror) == sent
+
+
+def test_a_mirrors_folder_may_have_any_name(site):
+    site.publish({"a.zip": b"1"})
+    site.files["ok/%C3%A9/record.json"] = site.files.pop("record.json")
+    (file,) = list_files(DATASETS["fsdkaggle2018"], f"{site.url}/ok/\u00e9")
+    assert file.url == f"{site.url}/ok/%C3%A9/a.zip"
 
 
 @pytest.mark.parametrize("answer", [
@@ -71,6 +112,7 @@ def test_a_mirror_needs_an_address(mirror):
         {"key": None}, {"size": "12"}, {"size": -1}, {"size": None}, {"checksum": "md5:12"},
         {"checksum": "sha256:" + "0" * 64}, {"checksum": None})),
     json.dumps({"files": [ENTRY, ENTRY]}).encode(), b"\xff\xfe",
+    b"[" * 200_000, json.dumps({"files": [{**ENTRY, "size": 10**400}]}).encode(),
 ])
 def test_what_is_no_record_is_refused(site, answer):
     site.files["record.json"] = answer

@@ -292,3 +292,41 @@ def test_a_killed_download_is_resumed(site, fetch, tmp_path):
     fetch()
     assert site.asked[-1] == ("GET", "a.zip", f"bytes={here}-")
     assert (tmp_path / "a.zip").read_bytes() == DATA
+
+
+def test_a_name_that_is_not_found_is_asked_for_less_often(monkeypatch, capsys):
+    asked = []
+
+    def getaddrinfo(host, *args, **kwargs):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(PipelineError) as caught:
+        transfer.read("http://data.example/a")
+    assert str(caught.value) == (
+        "http://data.example/a: no connection to data.example (name not found); is there a "
+        "network? Gave up after 3 attempts. Run the same command to try again")
+    assert asked == ["data.example"] * transfer.NAME_ATTEMPTS
+
+
+def test_an_empty_file_is_a_file(site, fetch, tmp_path):
+    site.files["a.zip"] = b""
+    fetch(b"")
+    assert (tmp_path / "a.zip").read_bytes() == b""
+    assert names(tmp_path) == ["a.zip"]
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "http://a..b/", "http://a:port/"])
+def test_a_redirect_to_no_address_is_an_error_at_once(site, fetch, location):
+    site.answers = [(302, {"Location": location})]
+    with pytest.raises(PipelineError, match=r"a\.zip: leads to something that is not an address"):
+        fetch()
+    assert len(site.asked) == 1
+
+
+def test_headers_that_are_no_numbers_are_ignored(site, fetch, tmp_path):
+    site.answers = [(503, {"Retry-After": "\u00b2"}), (503, {"Retry-After": "9" * 5000})]
+    fetch()
+    assert (tmp_path / "a.zip").read_bytes() == DATA
