@@ -67,7 +67,13 @@ def read_run(
     sets, notes = scored_sets(folder, labels, drop_unlabelled=True)
     _, fold_tests = folder.load()
     measured = measure_sets(folder, sets, labels, seed=seed, resamples=resamples)
-    return ReportedRun(folder, folder.read(), measured, fold_tests, notes)
+    record = folder.read()
+    gone = [m for m in record.members if not RunFolder(folder.runs_dir, m).is_run]
+    if gone:
+        notes.append(f"{folder.name} is made of {', '.join(record.members)}, of which "
+                     f"{', '.join(gone)} {'is' if len(gone) == 1 else 'are'} not there any more; "
+                     "what each member gains cannot be computed")
+    return ReportedRun(folder, record, measured, fold_tests, notes)
 
 
 def label_modes(runs: Sequence[ReportedRun]) -> str:

@@ -16,6 +16,7 @@ from pipeline.diagnostics.label_errors import LabelErrors, find_label_errors
 from pipeline.diagnostics.reported_runs import ReportedRun
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores, select
+from pipeline.runtime.errors import listed
 from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.means import combine, combine_tests, mean_over_folds
 from pipeline.scoring.metrics import Bools
@@ -69,14 +70,11 @@ def search_labels(run: ReportedRun, labels: Mapping[str, Label]) -> Search:
         By clip id.
     """
     found, notes = list[Searched](), list[str]()
-    curated = run.sets["oof"].scores
+    curated: Scores | None = run.sets["oof"].scores
     noisy, note = _noisy_scores(run.folder, plain=not run.gives_probabilities)
-    if not run.gives_probabilities or not is_probability(curated.values):
-        runs = _trained(run.folder)
-        notes.append(f"The scores of {run.name} are not probabilities, so the labels were checked "
-                     f"with the geometric mean of {', '.join(r.name for r in runs)}.")
-        oofs = [(r.name, r.load()[0]) for r in runs]
-        curated = combine("geometric", oofs, [1.0] * len(oofs), single=run.single)
+    if not run.gives_probabilities or not is_probability(run.sets["oof"].scores.values):
+        curated, why = _plain_mean(run)
+        notes.append(why)
     if any(label.split == "noisy" for label in labels.values()) and note:
         notes.append(note)
     for split, scores in zip(SPLITS, (curated, noisy), strict=True):
@@ -101,8 +99,25 @@ def names_where(chosen: Bools, classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name, wanted in zip(classes, chosen, strict=True) if wanted)
 
 
+def _plain_mean(run: ReportedRun) -> tuple[Scores | None, str]:
+    """Out-of-fold probabilities from the trained runs that are there, and what was done."""
+    runs = _trained(run.folder)
+    there = [r for r in runs if r.is_run]
+    why = f"The scores of {run.name} are not probabilities, so the labels were checked with "
+    if not there:
+        return None, (f"The scores of {run.name} are not probabilities, and none of the runs that "
+                      "it is made of is there any more, so the curated clips were not checked.")
+    why += f"the geometric mean of {', '.join(r.name for r in there)}."
+    if gone := [r.name for r in runs if not r.is_run]:
+        why += f" Of the curated clips it lacks {', '.join(gone)}, not there any more."
+    oofs = [(r.name, r.load()[0]) for r in there]
+    return combine("geometric", oofs, [1.0] * len(oofs), single=run.single), why
+
+
 def _trained(folder: RunFolder) -> list[RunFolder]:
-    """The trained runs that a run is made of, in the ensembles within it too."""
+    """The trained runs that a run is made of, in the ensembles within it too; some may be gone."""
+    if not folder.is_run:
+        return [folder]
     record = folder.read()
     if record.kind == "train":
         return [folder]
@@ -120,7 +135,12 @@ def _noisy_scores(folder: RunFolder, *, plain: bool) -> tuple[Scores | None, str
                           "them that could contradict their labels.")
         folds = folder.load_noisy()
         if not folds:
-            return None, (f"{folder.name} has no scores of the noisy clips. `python -m "
+            missing = [path for k in record.folds
+                       if not (path := folder.fold(k).predicted("noisy")).is_file()]
+            which = "" if len(missing) == len(record.folds) else (
+                f" of every fold: {listed([str(path) for path in missing])} "
+                f"{'is' if len(missing) == 1 else 'are'} missing")
+            return None, (f"{folder.name} has no scores of the noisy clips{which}. `python -m "
                           f"pipeline.predict --run {folder.name} --noisy` writes them.")
         return mean_over_folds(folder.name, folds, single=single), ""
     members = (_trained(folder) if plain

@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -361,6 +362,39 @@ def test_an_ensemble_of_ranks_has_no_calibration(scored_data, call_stage):
     assert "ensemble is left out: its scores are ranks or stacked scores" in text
     assert "geometric mean of mfcc, logmel" in text
     assert "Training curves" not in text
+
+
+@pytest.mark.parametrize("method", ["geometric", "rank"])
+def test_a_deleted_member_is_named(scored_data, call_stage, method):
+    data = scored_data(**SMALL).add_run("mfcc").add_run("logmel", seed=1)
+    data.add_ensemble("mfcc", "logmel", method=method)
+    shutil.rmtree(data.root / "runs" / "logmel")
+    ended = call_stage("report", *flags(data, "--runs", "ensemble"))
+    assert ended.code == 0, ended.err
+    assert "made of mfcc, logmel, of which logmel is not there any more" in ended.out
+    page = (data.root / "reports" / "report.html").read_text(encoding="utf-8")
+    text = text_of(page)
+    assert "logmel, a run that ensemble is made of, is not there any more" in text
+    assert ("geometric mean of mfcc." in text) == (method == "rank")
+    assert {row[1] for row in table_of(page, "suspects-table")} == {"curated"}
+    assert 'id="gains"' not in page
+
+
+def test_ranks_of_deleted_members_alone(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc").add_run("logmel", seed=1)
+    data.add_ensemble("mfcc", "logmel", method="rank")
+    for name in ("mfcc", "logmel"):
+        shutil.rmtree(data.root / "runs" / name)
+    text = text_of(page_of(data, call_stage, "--runs", "ensemble"))
+    assert "none of the runs that it is made of is there any more" in text
+
+
+def test_a_missing_file_of_noisy_scores_is_named(scored_data, call_stage):
+    data = scored_data(**SMALL).add_run("mfcc")
+    path = data.root / "runs/mfcc/noisy/1.npz"
+    path.unlink()
+    text = text_of(page_of(data, call_stage, "--runs", "mfcc"))
+    assert f"no scores of the noisy clips of every fold: {path} is missing" in text
 
 
 def test_nothing_confused_and_nothing_suspicious(scored_data, call_stage):
