@@ -45,11 +45,12 @@ class Settings:
 def run(settings: Settings) -> None:
     from pipeline.reports.data_sections import make_sections
     from pipeline.reports.data_sections.material import gather
-    from pipeline.reports.page import write_page
+    from pipeline.reports.page import check_output, write_page
     from pipeline.reports.templating import counted
     from pipeline.runtime.progress import hours, size
     from pipeline.survey.clip_table import survey
 
+    check_output(settings.out)
     found = survey(settings.data, settings.stores, decode=settings.decode, jobs=settings.jobs)
     material = gather(
         found, examples=settings.examples, suspicious=settings.suspicious, seconds=settings.seconds,

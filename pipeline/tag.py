@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help, Positional, Section
@@ -44,7 +44,7 @@ class Settings:
     runs_dir: Annotated[Path, Help("folder of all runs")]
     run: Annotated[str, Help("name of the run that tags, an ensemble too")]
     top: Annotated[int, Ge(1), Help("number of tags to show per file")]
-    min_score: Annotated[float, Help("show only tags with this score or more")]
+    min_score: Annotated[float, Ge(0), Le(1), Help("show only tags with this score or more")]
     timeline: Annotated[TimeLineMode, Help(
         "score windows of a file too; auto: if it is longer than 4 windows"
     )]
@@ -55,7 +55,7 @@ class Settings:
         "number of workers that decode; -1: one per CPU core"
     )]
     model: Annotated[Path | None, FlagOnly(), Help(
-        "tag with this file or folder that pipeline.export wrote, not with a run"
+        "tag with this file or folder that pipeline.export wrote, whatever --run says"
     )] = None
     json: Annotated[bool, FlagOnly(), Help(
         "print one JSON document, with the scores of all classes and windows"

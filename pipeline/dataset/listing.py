@@ -234,7 +234,7 @@ def _check_labels(listing: ListedClips, classes: tuple[str, ...], source: str) -
         listing.rejected.add(clip.clip_id)
         listing.problems.append(Problem(
             clip.where, "unknown-label",
-            f"{clip.clip_id} has {', '.join(map(repr, unknown))}, which {source} does not have",
+            f"{clip.clip_id} has {', '.join(map(repr, unknown))}, not a class of {source}",
             " ".join(hints.get(label, "") for label in unknown).strip()
             or "Correct the label, or add the class",
         ))

@@ -14,6 +14,7 @@ from features.signal.moments import Moments, merge, moments_of
 from features.signal.silence import SilenceStream
 from pipeline.audio.decode import Resampler, as_float32
 from pipeline.extraction.targets import Target
+from pipeline.runtime.files import naming
 
 # Frames handled at a time, and how many a clip may have before they wait on disk (64 MB of 128).
 _CHUNK = 1024
@@ -156,6 +157,7 @@ class FrameSpool:
         self._filled = self._taken = 0
         self._kept: list[np.ndarray] = []
         long = n_frames > _IN_MEMORY
+        self._folder = folder
         self._file = tempfile.TemporaryFile(dir=folder) if long else None  # noqa: SIM115
 
     def push(self, frames: np.ndarray) -> None:
@@ -173,7 +175,9 @@ class FrameSpool:
             if self._file is None:
                 self._kept.append(self._chunk)
             else:
-                self._chunk.tofile(self._file)
+                # Not tofile(), whose error on a full disk gives no reason.
+                with naming(self._folder):
+                    self._file.write(self._chunk.data)
         n = min(_CHUNK, self._n_frames - self._taken)
         self._taken += n
         self._filled = 0
@@ -185,7 +189,8 @@ class FrameSpool:
         if self._file is None:
             yield from ((chunk, False) for chunk in self._kept)
         else:
-            self._file.seek(0)
+            with naming(self._folder):
+                self._file.seek(0)  # writes what is buffered
             width = self._chunk.shape[1]
             for _ in range((self._taken - self._filled) // _CHUNK):
                 flat = np.fromfile(self._file, np.float32, _CHUNK * width)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.runtime.errors import PipelineError, UsageError
 
-INSTALL = "pip install 'audio-tagging-pipeline[kaggle]' (or: pip install kagglehub)"
+INSTALL = "pip install '.[kaggle]' (or: pip install kagglehub)"
 TOKEN = (
     "Make one at https://www.kaggle.com/settings and put it into ~/.kaggle/access_token (a legacy "
     "kaggle.json into ~/.kaggle), or set KAGGLE_API_TOKEN"

@@ -34,9 +34,9 @@ def json_document(
                         "windows": [{"start", "end", "scores": [...]}]}}],
          "problems": [{"where", "reason", "found", "advice"}]}
 
-    Times are in seconds. Scores are float32, with as many digits as it takes to read the same ones
-    back. A byte of a file's name that is not UTF-8 is a lone surrogate (``\\udcff``), as Python's
-    ``os.fsdecode`` has it.
+    Times are in seconds, to a millionth. Scores are float32, with as many digits as it takes to
+    read the same ones back. A byte of a file's name that is not UTF-8 is a lone surrogate
+    (``\\udcff``), as Python's ``os.fsdecode`` has it.
     """
     return {
         "model": {
@@ -54,7 +54,7 @@ def _file(tagger: Tagger, tags: FileTags, *, top: int, min_score: float) -> dict
     best = top_classes(tags.scores, top=top, min_score=min_score)
     scores = _numbers(tags.scores)
     result: dict[str, Any] = {
-        "file": tags.file.name, "seconds": tags.seconds,
+        "file": tags.file.name, "seconds": round(tags.seconds, 6),
         "tags": [{"tag": tagger.classes[k], "score": scores[k]} for k in best],
         "scores": scores, "timeline": None,
     }
@@ -62,14 +62,14 @@ def _file(tagger: Tagger, tags: FileTags, *, top: int, min_score: float) -> dict
         window = tagger.window_seconds
         result["timeline"] = {
             "stretches": [
-                {"start": each.start, "end": each.end,
+                {"start": round(each.start, 6), "end": round(each.end, 6),
                  "tag": None if each.tag is None else tagger.classes[each.tag],
                  "score": _numbers(np.array([each.score], np.float32))[0]}
                 for each in stretches(line.starts, window, tags.seconds, line.scores,
                                       min_score=min_score)
             ],
             "windows": [
-                {"start": start, "end": min(start + window, tags.seconds),
+                {"start": round(start, 6), "end": round(min(start + window, tags.seconds), 6),
                  "scores": _numbers(values)}
                 for start, values in zip(line.starts.tolist(), line.scores, strict=True)
             ],

@@ -47,7 +47,8 @@ def load_model(
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise StoreError(f"{path}: not a valid model: {reason}. Train the fold again") from None
+        raise StoreError(f"{path}: damaged, incomplete or not a model ({reason}). Train the fold "
+                         "again") from None
     if model.input_shape[1:] != crop_shape or model.output_shape[1:] != (n_classes,):
         raise StoreError(
             f"{path}: takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, but the "

@@ -268,7 +268,7 @@ def test_a_model_that_is_missing_damaged_or_of_another_shape(root, predict):
     path.write_bytes(whole[:-100])
     ended = predict()
     assert ended.code == 4
-    assert "folds/1/model.keras: not a valid model" in ended.err
+    assert "folds/1/model.keras: damaged, incomplete or not a model" in ended.err
     path.unlink()
     assert predict().code == 2
     model = keras.Sequential([keras.Input((8, 16)), keras.layers.Flatten(), keras.layers.Dense(2)])
@@ -286,7 +286,7 @@ def test_a_model_with_code_in_it_is_not_run(root, predict):
     )
     ended = predict()
     assert ended.code == 4
-    assert "not a valid model" in ended.err
+    assert "damaged, incomplete or not a model" in ended.err
 
 
 def test_the_mean_by_clip_by_hand():

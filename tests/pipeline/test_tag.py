@@ -312,7 +312,7 @@ def test_what_cannot_tag(trained, call_stage, runs):
     (runs / "mel" / "folds" / "1" / "model.keras").write_bytes(b"no model")
     ended = tag("mel")
     assert ended.code == 4
-    assert "not a valid model" in ended.err
+    assert "damaged, incomplete or not a model" in ended.err
     shutil.rmtree(runs / "wave")
     assert "has no run 'wave'" in tag("both").err
 

@@ -17,7 +17,7 @@ from pipeline.reports.model_sections.material import Material
 from pipeline.reports.page import Section
 from pipeline.reports.tables import Column, table
 from pipeline.reports.templating import render
-from pipeline.reports.vector import FAINT, FIRST, MUTED, embed, style
+from pipeline.reports.vector import FAINT, FIRST, MUTED, embed, shortened, style
 
 _PER_ROW = 3
 _MANY = 10  # decisions of a bin from which a resampled interval means something
@@ -94,7 +94,7 @@ def _diagrams(measured: Measured) -> Markup:
             few = filled & ~many
             axes.plot(bins.score[few], bins.share[few], "o", color=FIRST, ms=5, mfc="none")
             axes.set(xlim=(0, 1), ylim=(-0.02, 1.02))
-            axes.set_title(f"{run.name}: ECE {bins.error:.3f}")
+            axes.set_title(f"{shortened(run.name)}: ECE {bins.error:.3f}")
             middle = (bins.edges[:-1] + bins.edges[1:]) / 2
             below.bar(middle[filled], bins.count[filled], 0.085, color=FAINT)
             below.set(yscale="log", ylim=(0.7, most * 2))

@@ -18,7 +18,7 @@ from pipeline.reports.model_sections.material import Material
 from pipeline.reports.page import Section
 from pipeline.reports.tables import Column, table
 from pipeline.reports.templating import render
-from pipeline.reports.vector import INK, MUTED, embed, new_figure, style
+from pipeline.reports.vector import INK, MUTED, embed, new_figure, shortened, style
 
 # Transparent to opaque, whatever the page's background.
 _SHADES = LinearSegmentedColormap.from_list(
@@ -59,13 +59,16 @@ def _matrix(found: Confusion, names: tuple[str, ...], run: str, *, single: bool)
     a, b = np.unravel_index(int(off.argmax()), off.shape)
     what = "predicted" if single else "class that scores higher"
     with style():
-        figure, axes = new_figure(8.6, 7.4)
+        # Of many classes, the figure keeps its size and is scrolled: smaller, nobody could read it.
+        side = 7.4 if n <= _FEW_CLASSES else 0.155 * n + 1.5
+        figure, axes = new_figure(side + 1.2, side)
         # The root: a class that is confused in a tenth of its clips is to be seen.
         image = axes.imshow(share, cmap=_SHADES, norm=PowerNorm(0.5, 0, 1))
-        ticks = 8.5 if n <= _FEW_CLASSES else max(3.6, min(7.5, 420 / n))
+        ticks = 8.5 if n <= _FEW_CLASSES else 7
         labels = [names[k] for k in order]
-        axes.set_xticks(range(n), labels, rotation=90, fontsize=ticks)
-        axes.set_yticks(range(n), labels, fontsize=ticks)
+        short = [shortened(label) for label in labels]
+        axes.set_xticks(range(n), short, rotation=90, fontsize=ticks)
+        axes.set_yticks(range(n), short, fontsize=ticks)
         axes.set_xlabel(what)
         axes.set_ylabel("label")
         axes.tick_params(length=0)
@@ -91,4 +94,5 @@ def _matrix(found: Confusion, names: tuple[str, ...], run: str, *, single: bool)
                        "at least as high; in per cent of the clips that have the one and not the "
                        "other. Diagonal: clips in which no such class does. ")
                     + "Classes that are confused stand next to each other.",
+            shrinks=n <= _FEW_CLASSES,
         )

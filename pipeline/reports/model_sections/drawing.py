@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from pipeline.reports.vector import FIRST, INK, MUTED, embed, new_figure, style
+from pipeline.reports.vector import FIRST, INK, MUTED, embed, new_figure, shortened, style
 
 LEVEL = "95 % bootstrap interval over clips"
 
@@ -64,7 +64,8 @@ def intervals(
                               xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
         if zero:
             axes.axvline(0, color=INK, lw=0.8)
-        axes.set_yticks(positions, [row.label for row in order], fontsize=9 if few else 7.5)
+        axes.set_yticks(positions, [shortened(row.label, 48) for row in order],
+                        fontsize=9 if few else 7.5)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(y - 0.4, -0.6)
         axes.set_xlabel(xlabel)
@@ -111,6 +112,6 @@ def label_points(
             if inside and not any(left < b and a < right and bottom < d and c < top
                                   for a, c, b, d in taken):
                 taken.append((left, bottom, right, top))
-                axes.annotate(name, (value_x, value_y), xytext=(dx / scale, dy / scale),
+                axes.annotate(shortened(name), (value_x, value_y), xytext=(dx / scale, dy / scale),
                               textcoords="offset points", ha=align, va="center", fontsize=fontsize)
                 break

@@ -144,10 +144,13 @@ def test_the_same_clips_and_labels(laid_out):
     assert result.dataset.classes == ("<b>Purr", "Bark", "Fill_(with_liquid)")
     found = {(Path(x.clip_id).name, x.labels, x.split) for x in result.labels}
     assert found == {(s.name, (s.label,), s.split) for s in expected(data)}
+    layout = LAYOUTS[name]
+    declares_test = layout.by_folder or any(s.split == "test" for s in layout.splits)
+    assert declares_test == any(x.split == "test" for x in result.labels)
     assert [c.clip_id for c in result.clips] == [x.clip_id for x in result.labels]
     for clip in result.clips:
         assert clip.header.frames == soundfile.info(data / clip.path).frames
-        assert clip.clip_id == (clip.path if name == "audiofolder" else Path(clip.path).name)
+        assert clip.clip_id == (clip.path if layout.by_folder else Path(clip.path).name)
 
 
 def test_the_official_folds_are_used(laid_out):
