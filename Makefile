@@ -51,7 +51,7 @@ repro: $(VENV)/.installed ## install, make the demo data, run every stage on it 
 quick: $(VENV)/.installed ## run the fast tests: no TensorFlow, no stages (under a minute)
 	$(RUN)/python -m pytest -m 'not slow' $(SLOW:%=--ignore-glob='$(CURDIR)/%')
 
-test: check ## install, check style and types, run all tests but the slowest (about 10 minutes)
+test: check ## install, check style and types, run all tests but the slowest (about 8 minutes)
 	$(RUN)/python -m pytest -m 'not slow' $(SIDE_BY_SIDE)
 
 test-all: check ## the same with the slowest tests, which take minutes each
