@@ -6,22 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.reports.class_matrix import draw_matrix, shrinks
 from pipeline.reports.data_sections.material import Material
 from pipeline.reports.page import Section
 from pipeline.reports.tables import Column, table
 from pipeline.reports.templating import render
-from pipeline.reports.vector import INK, MUTED, embed, new_figure, shortened, style
+from pipeline.reports.vector import embed, style
 from pipeline.survey.label_counts import co_occurrences, label_matrix, label_sets
-
-# Transparent to opaque, whatever the page's background.
-_SHADES = LinearSegmentedColormap.from_list(
-    "shades", [(0.24, 0.55, 0.82, 0.12), (0.24, 0.55, 0.82, 1)]
-)
-
-_FEW_CLASSES = 20  # whose counts are written into the matrix
 
 
 def section(material: Material) -> Section | None:
@@ -70,25 +64,12 @@ def _matrix(pairs: np.ndarray, names: Sequence[str]) -> Markup:
     together = pairs.copy()
     np.fill_diagonal(together, 0)
     a, b = np.unravel_index(int(together.argmax()), together.shape)
-    n, size = len(names), 7
-    few = n <= _FEW_CLASSES
-    side = 7.6 if few else 0.155 * n + 1.5
     with style():
-        figure, axes = new_figure(side + 1, side)
-        image = axes.imshow(np.where(together > 0, together, np.nan), cmap=_SHADES, vmin=0)
-        short = [shortened(name) for name in names]
-        ticks = 8 if few else 7
-        axes.set_xticks(range(n), short, rotation=90, fontsize=ticks)
-        axes.set_yticks(range(n), short, fontsize=ticks)
-        axes.tick_params(length=0)
-        axes.set_xticks(np.arange(-0.5, n), minor=True)
-        axes.set_yticks(np.arange(-0.5, n), minor=True)
-        axes.grid(which="minor", color=MUTED, lw=0.15)
-        axes.tick_params(which="minor", length=0)
-        if few:
-            for i, j in zip(*np.nonzero(together), strict=True):
-                axes.text(j, i, str(together[i, j]), ha="center", va="center", fontsize=size,
-                          color=INK)
+        figure, axes, image = draw_matrix(
+            together, names, text=lambda n: f"{n:.0f}",
+            # The root: a pair that occurs once is to be seen beside one that occurs often.
+            norm=PowerNorm(0.5, 0, max(1, int(together.max()))),
+        )
         bar = figure.colorbar(image, ax=axes, shrink=0.5, label="clips with both labels",
                               ticks=MaxNLocator(5, integer=True))
         bar.outline.set_visible(False)
@@ -98,5 +79,5 @@ def _matrix(pairs: np.ndarray, names: Sequence[str]) -> Markup:
                         f"pair is {names[int(a)]} and {names[int(b)]} ({together[a, b]} clips)",
             caption="Clips that have both labels; the diagonal is left out. Other empty cells are "
                     "pairs that never occur together.",
-            shrinks=few,
+            shrinks=shrinks(len(names)),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import PowerNorm
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.diagnostics.confusion import (
@@ -14,17 +14,13 @@ from pipeline.diagnostics.confusion import (
     pairs,
     predictions,
 )
+from pipeline.reports.class_matrix import draw_matrix, shrinks
 from pipeline.reports.model_sections.material import Material
 from pipeline.reports.page import Section
 from pipeline.reports.tables import Column, table
 from pipeline.reports.templating import render
-from pipeline.reports.vector import INK, MUTED, embed, new_figure, shortened, style
+from pipeline.reports.vector import embed, style
 
-# Transparent to opaque, whatever the page's background.
-_SHADES = LinearSegmentedColormap.from_list(
-    "shades", [(0.24, 0.55, 0.82, 0.0), (0.24, 0.55, 0.82, 1)]
-)
-_FEW_CLASSES = 20  # whose shares are written into the matrix
 _PAIRS = 500
 
 
@@ -59,27 +55,13 @@ def _matrix(found: Confusion, names: tuple[str, ...], run: str, *, single: bool)
     a, b = np.unravel_index(int(off.argmax()), off.shape)
     what = "predicted" if single else "class that scores higher"
     with style():
-        # Of many classes, the figure keeps its size and is scrolled: smaller, nobody could read it.
-        side = 7.4 if n <= _FEW_CLASSES else 0.155 * n + 1.5
-        figure, axes = new_figure(side + 1.2, side)
-        # The root: a class that is confused in a tenth of its clips is to be seen.
-        image = axes.imshow(share, cmap=_SHADES, norm=PowerNorm(0.5, 0, 1))
-        ticks = 8.5 if n <= _FEW_CLASSES else 7
         labels = [names[k] for k in order]
-        short = [shortened(label) for label in labels]
-        axes.set_xticks(range(n), short, rotation=90, fontsize=ticks)
-        axes.set_yticks(range(n), short, fontsize=ticks)
+        # The root: a class that is confused in a tenth of its clips is to be seen.
+        figure, axes, image = draw_matrix(
+            share, labels, norm=PowerNorm(0.5, 0, 1), text=lambda value: f"{100 * value:.0f}",
+        )
         axes.set_xlabel(what)
         axes.set_ylabel("label")
-        axes.tick_params(length=0)
-        axes.set_xticks(np.arange(-0.5, n), minor=True)
-        axes.set_yticks(np.arange(-0.5, n), minor=True)
-        axes.grid(which="minor", color=MUTED, lw=0.15)
-        axes.tick_params(which="minor", length=0)
-        if n <= _FEW_CLASSES:
-            for i, j in zip(*np.nonzero(np.nan_to_num(share)), strict=True):
-                axes.text(j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=7.5,
-                          color=INK)
         bar = figure.colorbar(image, ax=axes, shrink=0.5, label="share of the clips that it can "
                               "happen to", format=PercentFormatter(1))
         bar.outline.set_visible(False)
@@ -94,5 +76,5 @@ def _matrix(found: Confusion, names: tuple[str, ...], run: str, *, single: bool)
                        "at least as high; in per cent of the clips that have the one and not the "
                        "other. Diagonal: clips in which no such class does. ")
                     + "Classes that are confused stand next to each other.",
-            shrinks=n <= _FEW_CLASSES,
+            shrinks=shrinks(n),
         )
