@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.scoring.metrics import Floats, validate
+from pipeline.scoring.metrics import Floats, confusion_counts, validate
 
 Counts = NDArray[np.int64]
 
@@ -67,7 +67,7 @@ def predictions(truth: ArrayLike, scores: ArrayLike) -> Confusion:
     ----------
     truth, scores : array-like [shape=(n_clips, n_classes)]
         One label per clip. Of tied classes the first is predicted, as in
-        :func:`pipeline.scoring.metrics.accuracy`.
+        :func:`pipeline.scoring.metrics.confusion_counts`.
 
     Returns
     -------
@@ -78,12 +78,8 @@ def predictions(truth: ArrayLike, scores: ArrayLike) -> Confusion:
     ValueError
         As :func:`pipeline.scoring.metrics.validate`, and if a clip does not have exactly one label.
     """
-    labels, values = validate(truth, scores, single=True)
-    n_classes = labels.shape[1]
-    pairs = labels.argmax(axis=1) * n_classes + values.argmax(axis=1)
-    count = np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
-    clips = labels.sum(axis=0)
-    return Confusion(count, np.repeat(clips[:, np.newaxis], n_classes, axis=1))
+    count = confusion_counts(truth, scores)
+    return Confusion(count, np.repeat(count.sum(axis=1, keepdims=True), len(count), axis=1))
 
 
 def outranking(truth: ArrayLike, scores: ArrayLike) -> Confusion:

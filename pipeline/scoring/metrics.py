@@ -332,7 +332,8 @@ def confusion_counts(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
     Returns
     -------
     counts : np.ndarray [shape=(n_classes, n_classes), dtype=int64]
-        Row: true class; column: predicted class. scikit-learn's ``confusion_matrix``.
+        Row: true class; column: predicted class. As scikit-learn's ``confusion_matrix``, which
+        takes a second to import.
 
     Raises
     ------
@@ -345,12 +346,10 @@ def confusion_counts(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
     array([[1, 0],
            [1, 0]])
     """
-    from sklearn.metrics import confusion_matrix  # takes a second to import
-
     labels, values = validate(truth, scores, single=True)
-    return confusion_matrix(
-        labels.argmax(axis=1), values.argmax(axis=1), labels=np.arange(labels.shape[1])
-    )
+    n_classes = labels.shape[1]
+    pairs = labels.argmax(axis=1) * n_classes + values.argmax(axis=1)
+    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def top_confusions(truth: ArrayLike, scores: ArrayLike, *, most: int) -> list[tuple[int, int, int]]:
