@@ -12,8 +12,8 @@ _READ = frozenset((
     ".nist", ".sf", ".avr", ".paf", ".fap", ".svx", ".iff", ".pvf", ".xi", ".htk",
 ))
 _NOT_READ = frozenset((
-    ".m4a", ".m4b", ".aac", ".wma", ".amr", ".ape", ".wv", ".mka", ".weba", ".ac3", ".dts", ".gsm",
-    ".vox", ".tta", ".spx", ".ra",
+    ".m4a", ".m4b", ".aac", ".wma", ".amr", ".ape", ".wv", ".mka", ".weba", ".webm", ".ac3", ".dts",
+    ".gsm", ".vox", ".tta", ".spx", ".ra",
 ))
 
 

@@ -8,16 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.audio import decode, headers
+from pipeline.audio.suffixes import is_audio_name
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.problems import BadClip, Problem
-
-# What counts as audio in a folder. Formats that libsndfile does not read are in here too: they are
-# reported with what to do about them, not skipped. A file that is named itself is always tried.
-SUFFIXES = frozenset((
-    ".wav", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".flac", ".ogg",
-    ".oga", ".opus", ".mp1", ".mp2", ".mp3", ".mpga", ".voc", ".sph", ".nist",
-    ".m4a", ".aac", ".wma", ".webm", ".mka",
-))
 
 
 @dataclass(frozen=True)
@@ -63,8 +56,9 @@ class Found:
 def find_audio(paths: Iterable[Path]) -> Found:
     """Find the audio files that are named, and those in named folders and their subfolders.
 
-    In folders, files count by their suffix (:data:`SUFFIXES`); hidden files and folders do not.
-    Links are followed, each folder once. Whether a file can be decoded is found out later.
+    In folders, files count by their suffix (:mod:`pipeline.audio.suffixes`), hidden ones not at
+    all; a file that is named itself is always tried. Links are followed, each folder once. Whether
+    a file can be decoded is found out later.
 
     Raises
     ------
@@ -100,14 +94,14 @@ def _search(folder: Path, found: Found) -> None:
         visited.add((state.st_dev, state.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = sorted(name for name in names if not name.startswith("."))
-        audio = [n for n in visible if os.path.splitext(n)[1].lower() in SUFFIXES]
+        audio = [name for name in visible if is_audio_name(name)]
         found.n_skipped += len(visible) - len(audio)
         found.files += [_measured(Path(root, name)) for name in audio]
     if len(found.files) == n_before and len(found.problems) == n_problems:
         found.problems.append(Problem(
             readable(os.fspath(folder)), "missing", "a folder without audio files",
-            f"Audio has one of the suffixes {', '.join(sorted(SUFFIXES))}; name a file of another "
-            "one itself",
+            "Audio is told by its suffix, such as .wav, .flac, .ogg or .mp3; name a file of "
+            "another one itself",
         ))
 
 
