@@ -37,7 +37,7 @@ from annotated_types import Ge, Le
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help, Section, SharedBy
 from pipeline.cli.params_file import PARAMS, read_values
-from pipeline.runtime.choices import Backend
+from pipeline.runtime.choices import NO_JOBS, Backend
 
 
 def feature_entries() -> list[type]:
@@ -111,7 +111,7 @@ def run(settings: Settings) -> None:
     from pipeline.store.partial import store_path
 
     if settings.jobs == 0:
-        raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one per CPU core")
+        raise UsageError(NO_JOBS)
     names = tuple(settings.named) if settings.features is None else settings.features
     stores = [store_path(settings.out, name) for name in names]
     if not settings.dry_run and (settings.force or not all(map(os.path.exists, stores))):

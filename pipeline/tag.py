@@ -33,7 +33,7 @@ from annotated_types import Ge, Le
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help, Positional, Section
-from pipeline.runtime.choices import TimeLineMode
+from pipeline.runtime.choices import NO_JOBS, TimeLineMode
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def run(settings: Settings) -> None:
     if settings.csv and settings.csv.is_dir():
         raise UsageError(f"--csv {settings.csv}: a folder; needs a file to write")
     if settings.jobs == 0:
-        raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one per CPU core")
+        raise UsageError(NO_JOBS)
     if settings.model is None:
         from pipeline.tagging.trained import open_run
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runs.folder import RunFolder, is_folder_name
+from pipeline.runtime.choices import NO_JOBS
 from pipeline.runtime.errors import UsageError, listed, suggestion
 
 
@@ -31,7 +32,7 @@ def choose_run(
     """
     name, asked, errors = settings.run or settings.features, settings.features, []
     if settings.jobs == 0:
-        errors.append("--jobs is 0; it needs 1 or more, or -1 for one per CPU core")
+        errors.append(NO_JOBS)
     if name is None:
         errors.append(f"no run is named; give --run NAME, in params.yaml: "
                       f"{', '.join(settings.runs)}")

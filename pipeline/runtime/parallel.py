@@ -18,7 +18,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from pipeline.runtime.choices import Backend
+from pipeline.runtime.choices import NO_JOBS, Backend
 from pipeline.runtime.errors import PipelineError, UsageError
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def imap(
         If a worker died, as it does when memory runs out.
     """
     if jobs == 0:
-        raise UsageError("--jobs is 0; it needs 1 or more, or -1 for one per CPU core")
+        raise UsageError(NO_JOBS)
     with _configured(backend, jobs):
         parallel = joblib.Parallel(
             return_as="list" if backend == "ray" else "generator_unordered",
