@@ -129,7 +129,8 @@ def _scalar(value: Any, shape: Shape) -> Any:
         except ValueError:
             return _REFUSED
     if shape.scalar is Path and isinstance(value, str | Path):
-        return str(value).encode("utf-8", "replace").decode()
+        # An empty path would be the whole working folder.
+        return str(value).encode("utf-8", "replace").decode() or _REFUSED
     return _plain(value)
 
 

@@ -202,6 +202,8 @@ def requirement(shape: Shape, value: Any) -> str:
     """
     if shape.choices and isinstance(value, shape.scalar):
         return suggestion(str(value), map(str, shape.choices))
+    if shape.scalar is Path and value == "":
+        return "needs a path that is not empty"
     words = [f"needs {_WORDS.get(shape.scalar, shape.scalar.__name__)}"]
     if shape.scalar is float and isinstance(value, str):
         with contextlib.suppress(ValueError):

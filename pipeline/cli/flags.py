@@ -113,6 +113,16 @@ def _assignment(text: str) -> tuple[str, str]:
     return place, value
 
 
+def _path(text: str) -> Path:
+    """Refuse an empty path: an unset variable of the shell would mean the whole working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
+_CONVERTERS: dict[type, Callable[[str], Any]] = {Path: _path}
+
+
 def _add(parser: argparse.ArgumentParser, field: Field, default: Any) -> None:
     shape = field.shape
     options: dict[str, Any] = {
@@ -124,7 +134,7 @@ def _add(parser: argparse.ArgumentParser, field: Field, default: Any) -> None:
             "store_true" if field.marker(FlagOnly) else argparse.BooleanOptionalAction
         )
     else:
-        convert = _one_of(shape) if shape.choices else shape.scalar
+        convert = _one_of(shape) if shape.choices else _CONVERTERS.get(shape.scalar, shape.scalar)
         options["type"] = _or_none(convert) if shape.optional else convert
         if shape.many:
             options["nargs"] = "+"
@@ -139,7 +149,8 @@ def _add(parser: argparse.ArgumentParser, field: Field, default: Any) -> None:
     if field.marker(AlsoPositional):
         # Exclusive: a value given both ways is a mistake, and neither must win in silence.
         container = parser.add_mutually_exclusive_group()
-        container.add_argument(field.name.upper(), nargs="?", type=shape.scalar,
+        container.add_argument(field.name.upper(), nargs="?",
+                               type=_CONVERTERS.get(shape.scalar, shape.scalar),
                                help=f"the same as {field.flag}")
     container.add_argument(field.flag, dest=field.name, **options)
 

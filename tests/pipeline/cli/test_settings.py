@@ -166,6 +166,7 @@ def test_a_rate_for_all_wins_over_the_features_own():
     ("fast", "1", "is 1: needs true or false"),
     ("fast", "'yes'", "is 'yes': needs true or false"),
     ("out", "5", "is 5: needs a text"),
+    ("out", "''", "is '': needs a path that is not empty"),
 ])
 def test_values_that_are_refused(params, key, written, message):
     path, flag = params(**{key: written}), "--" + key.replace("_", "-")
@@ -314,6 +315,17 @@ def test_a_setting_that_may_be_given_without_its_flag(params):
     with pytest.raises(SystemExit) as caught:
         read(path, "here", "--out", "elsewhere", cls=Either)
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(("cls", "argv"), [
+    (Arguments, ("a.wav", "")), (Either, ("",)), (Either, ("--out", "")),
+])
+def test_an_empty_path_is_refused(params, capsys, cls, argv):
+    """It would be the working folder, and is what an unset variable of the shell leaves."""
+    with pytest.raises(SystemExit) as caught:
+        read(params("demo:\n  out: there\n"), *argv, cls=cls)
+    assert caught.value.code == 2
+    assert "the path is empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("broken", [None, "demo: [unclosed\n", "demo:\n  nonsense: 1\n"])
