@@ -43,7 +43,7 @@ class Settings:
     data: Annotated[Path, Help("folder that prepare wrote, with the labels")]
     seed: Annotated[int, Ge(0), Help("random seed of the bootstrap behind the printed interval")]
     params: Annotated[Path, FlagOnly(), Help(
-        "file with the settings; a flag wins over its key there"
+        "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
 
 

@@ -37,7 +37,7 @@ class Settings:
     seed: Annotated[int, Ge(0), Help("random seed of the bootstrap intervals")]
     resamples: Annotated[int, Ge(1), Help("number of bootstrap resamples per interval")]
     params: Annotated[Path, FlagOnly(), Help(
-        "file with the settings; a flag wins over its key there"
+        "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
 
 

@@ -53,7 +53,7 @@ class Settings:
         "number of threads that decode and draw; -1: one per CPU core"
     )]
     params: Annotated[Path, FlagOnly(), Help(
-        "file with the settings; a flag wins over its key there"
+        "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
 
 

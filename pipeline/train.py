@@ -102,7 +102,8 @@ class Settings:
         "only resume an unfinished run; refuse to start one from scratch"
     )] = False
     params: Annotated[Path, FlagOnly(), Help(
-        "file with the settings; a flag wins over its key there")] = PARAMS
+        "file with the settings, or those that differ from params.yaml; a flag wins over its key"
+    )] = PARAMS
 
 
 def run(settings: Settings) -> None:

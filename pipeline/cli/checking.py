@@ -9,7 +9,7 @@ which takes a list for a tuple, a text for a path and a mapping for a dataclass,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +29,7 @@ from pipeline.cli.declaration import (
 from pipeline.cli.markers import SharedBy
 from pipeline.runtime.errors import suggestion
 
+FileOf = Callable[[str, str], Path]
 _typed_dict: Any = TypedDict  # its keys are not known before
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -45,7 +46,7 @@ _REFUSED = [[None]]
 
 
 def checked(
-    fields: Mapping[str, Field], values: Mapping[str, Any], *, stage: str, path: Path
+    fields: Mapping[str, Field], values: Mapping[str, Any], *, stage: str, file_of: FileOf
 ) -> tuple[dict[str, Any], list[str]]:
     """Convert values to their fields' types and hold them to their bounds and choices.
 
@@ -55,8 +56,8 @@ def checked(
     values : mapping of str to object
         As params.yaml or the command line gave them. Fields without a value are passed over.
     stage : str
-    path : Path
-        The file of the settings, for messages.
+    file_of : callable
+        Returns the file that a section's key is from, for messages.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def checked(
     try:
         result: Any = TypeAdapter(values_type).validate_json(json.dumps(written))
     except ValidationError as error:
-        return {}, _messages(error, present, values, stage, path)
+        return {}, _messages(error, present, values, stage, file_of)
     for name, field in present.items():
         if field.shape.scalar is Path:
             result[name] = _path(values[name], field.shape)
@@ -156,7 +157,7 @@ def _path(value: Any, shape: Shape) -> Any:
 
 def _messages(
     error: ValidationError, fields: Mapping[str, Field], values: Mapping[str, Any], stage: str,
-    path: Path,
+    file_of: FileOf,
 ) -> list[str]:
     """pydantic's errors, one line each; a value that entries share is named once."""
     found = error.errors(include_url=False)
@@ -165,8 +166,9 @@ def _messages(
     for e in found:
         name, *rest = e["loc"]
         field, value = fields[str(name)], values[str(name)]
+        section = field.section(stage)
+        path = file_of(section, field.name)
         if field.is_mapping:
-            section = field.section(stage)
             if not rest or not isinstance(value, dict):
                 messages.append(f"{path}: section {section} needs names, each with settings")
                 continue
@@ -176,7 +178,7 @@ def _messages(
             continue
         if rest and isinstance(value, list | tuple):
             value = value[int(rest[0])]
-        where = f" (or {name} in {path}, section {field.section(stage)})" if field.in_file else ""
+        where = f" (or {name} in {path}, section {section})" if field.in_file else ""
         needed = requirement(field.shape, value)
         messages.append(f"{field.flag}{where} is {_shown(value)}: {needed}")
     return list(dict.fromkeys(messages))

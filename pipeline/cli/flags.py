@@ -50,7 +50,8 @@ def make_parser(
     if "params" not in fields:
         parser.add_argument(
             "--params", type=Path, default=PARAMS, metavar="FILE",
-            help="file with the settings (default: %(default)s); a flag wins over its key there",
+            help="file with the settings, or those that differ from params.yaml "
+                 "(default: %(default)s); a flag wins over its key",
         )
     sections = keys_by_section(stage, fields)
     if sections:

@@ -4,8 +4,9 @@ A stage declares its settings as a frozen dataclass with bounds, choices and the
 :mod:`pipeline.cli.markers`. The section of params.yaml with the stage's name must hold exactly the
 fields that are neither flag-only nor in another section; ``n_fft`` there is ``--n-fft`` here.
 
-What wins, from the weakest: the file; a plain flag (``--sr``), over the values of named entries
-too (:class:`~pipeline.cli.markers.SharedBy`); ``--set`` and dotted flags, which name one entry.
+What wins, from the weakest: params.yaml; the file under ``--params``, which may hold only what
+differs; a plain flag (``--sr``), over the values of named entries too
+(:class:`~pipeline.cli.markers.SharedBy`); ``--set`` and dotted flags, which name one entry.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 from pipeline.cli.declaration import Field, class_of, fields_of, named_section
 from pipeline.cli.flags import expand_dotted, make_parser, params_path, read_flags
 from pipeline.cli.markers import AlsoPositional, SharedBy
-from pipeline.cli.params_file import PARAMS, keys_by_section, read_document, wrong_sections
+from pipeline.cli.params_file import PARAMS, Params, keys_by_section, read_params, wrong_sections
 from pipeline.runtime.errors import UsageError, suggestion
 
 __all__ = ["PARAMS", "parse"]
@@ -55,19 +56,19 @@ def parse(stage: str, settings_class: type[T], doc: str, argv: list[str] | None 
     fields = fields_of(settings_class)
     path, sections = params_path(argv), keys_by_section(stage, fields)
     # --help must teach even where params.yaml is missing or broken.
-    problem, document, errors = None, dict[str, Any](), list[str]()
+    problem, params, errors = None, Params(path, path, {}, {}), list[str]()
     if sections:
         try:
-            document = read_document(path)
-            errors = wrong_sections(document, stage, fields, path)
+            params = read_params(path)
+            errors = wrong_sections(params, stage, fields)
         except UsageError as error:
             problem = error
-    parser = make_parser(stage, doc, fields, _from_file(stage, fields, document))
+    parser = make_parser(stage, doc, fields, _from_file(stage, fields, params.sections))
     given = read_flags(parser, expand_dotted(argv, sections), fields)
     if problem:
         raise problem
 
-    document = _unaliased(document)
+    document = _unaliased(params.sections)
     assignments, wrong = _assign(given.get("set", []), document, stage, fields)
     values = _from_file(stage, fields, document)
     for field in fields.values():
@@ -81,7 +82,7 @@ def parse(stage: str, settings_class: type[T], doc: str, argv: list[str] | None 
 
     from pipeline.cli.checking import checked
 
-    result, wrong_values = checked(fields, values, stage=stage, path=path)
+    result, wrong_values = checked(fields, values, stage=stage, file_of=params.file_of)
     if errors := errors + wrong + wrong_values:
         raise UsageError("\n".join(errors))
     return settings_class(**result)
