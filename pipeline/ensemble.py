@@ -2,14 +2,18 @@
 
   python -m pipeline.ensemble --runs mfcc logmel
   python -m pipeline.ensemble --runs mfcc logmel --weights 1 2 --name weighted
+  python -m pipeline.ensemble --runs mfcc logmel waveform --method blend --name blended
   python -m pipeline.ensemble --runs mfcc logmel waveform --method stack --name stacked
 
 Out of fold, a mean combines the runs' scores of each clip; on the test clips, those of all models
-(every fold of every run), where a run has the same weight however many folds it has. `stack` fits
-two levels of ridge regression on out-of-fold scores, and writes those of nested cross-validation,
-whose lwlrap can be compared with a mean's. Its scores are not probabilities: use their order only.
+(every fold of every run), where a run has the same weight however many folds it has. `blend` is a
+geometric mean whose weights are searched on out-of-fold scores, by lwlrap or, of single labels, by
+accuracy. `stack` fits two levels of ridge regression on them; its scores are not probabilities: use
+their order only. Both write out-of-fold scores of nested cross-validation, in which a fold's labels
+have no part in its scores, so that their lwlrap can be compared with a mean's.
 
-Prints the out-of-fold lwlrap of every run, of their plain geometric mean and of the result.
+Prints the out-of-fold lwlrap of every run, of their plain geometric mean and of the result, and the
+weights of a blend.
 """
 
 from __future__ import annotations
@@ -34,8 +38,8 @@ class Settings:
     )]
     name: Annotated[str, Help("name of the resulting run, in the same folder")]
     method: Annotated[EnsembleMethod, Help(
-        "how to combine: geometric or arithmetic mean, mean of ranks, or stack (ridge "
-        "regression, needs 3 folds)"
+        "how to combine: geometric or arithmetic mean, mean of ranks, blend (geometric mean with "
+        "weights searched out of fold, needs 2 folds), or stack (ridge regression, needs 3 folds)"
     )]
     weights: Annotated[tuple[Annotated[float, Ge(0)], ...], Help(
         "one weight per run, in the order of --runs; none: equal weights"
@@ -66,7 +70,7 @@ def run(settings: Settings) -> None:
     labels = {label.clip_id: label for label in read_labels(settings.data)}
     combined = combine_runs(settings.runs_dir, names, labels, method=settings.method,
                             weights=settings.weights, single=mode == "single")
-    write_combined(out, combined, label_mode=mode, weights=settings.weights, seed=settings.seed)
+    write_combined(out, combined, label_mode=mode, seed=settings.seed)
     print_gain(settings.name, combined, single=mode == "single", seed=settings.seed)
     without = "" if combined.test else ", without test scores: the runs have none"
     print(f"Wrote {out.path}{without}")

@@ -10,7 +10,7 @@ Pad = Literal["silence", "repeat"]
 Normalization = Literal["standardize", "min-max"]
 Monitor = Literal["loss", "lwlrap"]
 TimeLineMode = Literal["auto", "always", "never"]
-EnsembleMethod = Literal["geometric", "arithmetic", "rank", "stack"]
+EnsembleMethod = Literal["geometric", "arithmetic", "rank", "blend", "stack"]
 
 # What is wrong with 0 workers. Bounds of the setting cannot say it, because -1 has a meaning.
 NO_JOBS = "--jobs is 0; it needs 1 or more, or -1 for one per CPU core"
