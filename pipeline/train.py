@@ -32,11 +32,17 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 
 from models.names import Model
+from models.options import AUGMENTATIONS, AVERAGING, LOSSES, NETWORK, OPTIMIZERS, SCHEDULES
 from pipeline.cli import main as stage
 from pipeline.cli.declaration import entry_class
-from pipeline.cli.markers import FlagOnly, Help, Section, SharedBy
+from pipeline.cli.markers import FlagOnly, Group, Help, Options, Section, SharedBy
 from pipeline.cli.params_file import PARAMS, read_values
-from pipeline.runtime.choices import LabelMode, Monitor, Normalization, Pad
+from pipeline.runtime.choices import Keep, LabelMode, Monitor, Normalization, Pad, Precision
+
+_Runs = SharedBy("runs")
+_NETWORK, _CROPS = Group("network"), Group("clips, crops and batches")
+_AUGMENT, _LOSS = Group("augmentation"), Group("loss")
+_OPTIMIZE = Group("optimization")
 
 
 def run_entries() -> list[type]:
@@ -56,39 +62,70 @@ class Settings:
         "train only the first N of the folds that prepare made; none: all"
     )]
     fold: Annotated[int | None, Ge(0), Help("train only this fold, counted from 0; none: all")]
-    model: Annotated[Model | None, SharedBy("runs"), Help(
+    model: Annotated[Model | None, _NETWORK, _Runs, Help(
         "network; none: conv1d for waveforms, else conv2d"
     )]
-    labels: Annotated[LabelMode | None, SharedBy("runs"), Help(
+    network: Annotated[Mapping[str, Any], Options(NETWORK), _NETWORK, _Runs, Help(
+        "settings of the network, such as {size: tiny}"
+    )]
+    start_from: Annotated[str | None, _NETWORK, _Runs, Help(
+        "run whose network of the same fold has the initial weights; none: random ones"
+    )]
+    labels: Annotated[LabelMode | None, _CROPS, _Runs, Help(
         "labels per clip; multi: any number, single: exactly one; none: as prepared"
     )]
-    noisy: Annotated[bool, SharedBy("runs"), Help("train on the noisy clips too, in every fold")]
-    seconds: Annotated[float, Ge(0.001), SharedBy("runs"), Help(
+    noisy: Annotated[bool, _CROPS, _Runs, Help("train on the noisy clips too, in every fold")]
+    seconds: Annotated[float, Ge(0.001), _CROPS, _Runs, Help(
         "length of the crops that the network sees (s)"
     )]
-    pad: Annotated[Pad, SharedBy("runs"), Help("how to fill up clips that are shorter than a crop")]
-    normalization: Annotated[Normalization, SharedBy("runs"), Help(
+    pad: Annotated[Pad, _CROPS, _Runs, Help("how to fill up clips that are shorter than a crop")]
+    normalization: Annotated[Normalization, _CROPS, _Runs, Help(
         "standardize: by mean and variance of the training clips; "
         "min-max: each crop by its own minimum and maximum"
     )]
-    batch_size: Annotated[int, Ge(1), SharedBy("runs"), Help("number of crops per training step")]
-    epochs: Annotated[int, Ge(1), SharedBy("runs"), Help(
+    batch_size: Annotated[int, Ge(1), _CROPS, _Runs, Help("number of crops per training step")]
+    augment: Annotated[Mapping[str, Any], Options(AUGMENTATIONS), _AUGMENT, _Runs, Help(
+        "random changes of training crops, by name; {NAME: {}} has a method's defaults"
+    )]
+    loss: Annotated[Mapping[str, Any], Options(LOSSES), _LOSS, _Runs, Help(
+        "what training minimizes"
+    )]
+    noisy_loss: Annotated[Mapping[str, Any] | None, Options(LOSSES), _LOSS, _Runs, Help(
+        "the same for noisy clips; none: as --loss"
+    )]
+    noisy_head: Annotated[bool, _LOSS, _Runs, Help(
+        "learn the noisy clips' labels with an output layer of their own, which training alone has"
+    )]
+    optimizer: Annotated[Mapping[str, Any], Options(OPTIMIZERS), _OPTIMIZE, _Runs, Help(
+        "how weights follow the gradient"
+    )]
+    learning_rate: Annotated[float, Ge(1e-12), _OPTIMIZE, _Runs, Help(
+        "learning rate of the optimizer, the highest of the schedule"
+    )]
+    schedule: Annotated[Mapping[str, Any], Options(SCHEDULES), _OPTIMIZE, _Runs, Help(
+        "how the learning rate changes"
+    )]
+    averaging: Annotated[Mapping[str, Any], Options(AVERAGING), _OPTIMIZE, _Runs, Help(
+        "weights that are validated and kept"
+    )]
+    epochs: Annotated[int, Ge(1), _OPTIMIZE, _Runs, Help(
         "maximum number of epochs (one random crop per training clip and epoch)"
     )]
-    learning_rate: Annotated[float, Ge(1e-12), SharedBy("runs"), Help(
-        "learning rate of the Adam optimizer"
+    patience: Annotated[int, Ge(1), _OPTIMIZE, _Runs, Help(
+        "with --keep best, stop after this many epochs without improvement of --monitor"
     )]
-    patience: Annotated[int, Ge(1), SharedBy("runs"), Help(
-        "stop after this many epochs without improvement of --monitor"
-    )]
-    monitor: Annotated[Monitor, SharedBy("runs"), Help(
+    monitor: Annotated[Monitor, _OPTIMIZE, _Runs, Help(
         "measure on the validation clips that picks the best epoch"
     )]
-    seed: Annotated[int, Ge(0), Le(2**32 - 1), SharedBy("runs"), Help(
-        "random seed of initial weights, crops and dropout"
+    keep: Annotated[Keep, _OPTIMIZE, _Runs, Help(
+        "epoch whose model is kept and gives the out-of-fold scores; last: no early stopping"
     )]
-    mixed_precision: Annotated[bool, SharedBy("runs"), Help(
-        "compute in float16 where it is safe; faster on GPUs only"
+    precision: Annotated[Precision, _OPTIMIZE, _Runs, Help(
+        "numbers that layers compute with; mixed_bfloat16: faster on GPUs and on CPUs with AMX, "
+        "mixed_float16: on GPUs"
+    )]
+    seed: Annotated[int, Ge(0), Le(2**32 - 1), _OPTIMIZE, _Runs, Help(
+        "random seed of initial weights, crops, augmentation and dropout"
     )]
     jobs: Annotated[int, Ge(-1), Section("machine"), Help(
         "number of folds to train in parallel; 1 if they share a GPU; -1: one per CPU core")]

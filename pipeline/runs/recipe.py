@@ -12,18 +12,28 @@ class Recipe:
 
     features: str
     model: str
+    network: dict[str, Any]
+    start_from: str | None
     labels: str
     noisy: bool
     seconds: float
     pad: str
     normalization: str
     batch_size: int
-    epochs: int
+    augment: dict[str, dict[str, Any]]
+    loss: dict[str, Any]
+    noisy_loss: dict[str, Any] | None
+    noisy_head: bool
+    optimizer: dict[str, Any]
     learning_rate: float
+    schedule: dict[str, Any]
+    averaging: dict[str, Any]
+    epochs: int
     patience: int
     monitor: str
+    keep: str
+    precision: str
     seed: int
-    mixed_precision: bool
 
 
 def make_recipe(settings: Any, *, label_mode: str, default_model: str) -> Recipe:

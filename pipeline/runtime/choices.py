@@ -9,6 +9,8 @@ LabelMode = Literal["multi", "single"]
 Pad = Literal["silence", "repeat"]
 Normalization = Literal["standardize", "min-max"]
 Monitor = Literal["loss", "lwlrap"]
+Keep = Literal["best", "last"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 TimeLineMode = Literal["auto", "always", "never"]
 EnsembleMethod = Literal["geometric", "arithmetic", "rank", "blend", "stack"]
 
