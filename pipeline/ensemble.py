@@ -26,7 +26,7 @@ from annotated_types import Ge
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help
-from pipeline.cli.params_file import PARAMS, read_values
+from pipeline.cli.params_file import PARAMS, run_names
 from pipeline.runtime.choices import EnsembleMethod
 
 
@@ -64,7 +64,7 @@ def run(settings: Settings) -> None:
 
     names = settings.runs
     if names is None:
-        names = trained_runs(settings.runs_dir, read_values(settings.params, "runs"))
+        names = trained_runs(settings.runs_dir, run_names(settings.params))
     out = RunFolder(settings.runs_dir, settings.name)
     mode = check_members(out, names, method=settings.method, weights=settings.weights)
     labels = {label.clip_id: label for label in read_labels(settings.data)}

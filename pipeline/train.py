@@ -6,7 +6,8 @@
   python -m pipeline.train --run mfcc --fold 0 --epochs 3              one fold, to try
 
 Runs have names: section `runs` of params.yaml says what each one is trained on and how, section
-`train` has the values that runs share unless they set their own. A flag wins over both.
+`train` has the values that runs share unless they set their own. A flag wins over both. A run that
+builds on another one (start_from, teacher) is in section `follow_ups`, with `follows`: that run.
 
 Writes RUNS/NAME/run.json, and for each fold in RUNS/NAME/folds/K/: model.keras (best epoch),
 oof.npz (its scores on the fold's validation clips), history.csv, and logs/ for TensorBoard. It
@@ -50,6 +51,12 @@ def run_entries() -> list[type]:
     return [entry_class("RunEntry", {"features": str}, Settings, section="runs")]
 
 
+def follow_up_entries() -> list[type]:
+    """List what params.yaml may say of a run that builds on another one."""
+    own = {"features": str, "follows": str}
+    return [entry_class("FollowUpEntry", own, Settings, section="runs")]
+
+
 @dataclass(frozen=True)
 class Settings:
     data: Annotated[Path, Help("folder that prepare wrote, with the labels and folds")]
@@ -58,6 +65,10 @@ class Settings:
     runs: Annotated[Mapping[str, Any], Section("runs", run_entries), Help(
         "KEY of the run NAME, such as --runs.mfcc.epochs 80"
     )]
+    follow_ups: Annotated[
+        Mapping[str, Any], Section("follow_ups", follow_up_entries, like="runs"),
+        Help("the same of a run that follows another one"),
+    ]
     folds: Annotated[int | None, Ge(1), Help(
         "train only the first N of the folds that prepare made; none: all"
     )]

@@ -224,7 +224,7 @@ def _messages(
             if not rest or not isinstance(value, dict):
                 messages.append(f"{path}: section {section} needs names, each with settings")
                 continue
-            if _is_shared(rest, value, section, wrong, fields, values):
+            if _is_shared(rest, value, field, stage, wrong, fields, values):
                 continue
             messages.append(_of_entry(e, rest, value, field, section, path))
             continue
@@ -237,7 +237,7 @@ def _messages(
 
 
 def _is_shared(
-    rest: list[Any], entries: Mapping[str, Any], section: str, wrong: set[Any],
+    rest: list[Any], entries: Mapping[str, Any], field: Field, stage: str, wrong: set[Any],
     fields: Mapping[str, Field], values: Mapping[str, Any],
 ) -> bool:
     """Whether an entry's wrong value is the stage's own, which is reported by itself."""
@@ -246,7 +246,8 @@ def _is_shared(
     if key is None or not isinstance(entry, dict):
         return False
     marker = fields[key].marker(SharedBy)
-    return marker is not None and marker.section == section and entry.get(key) is values[key]
+    return (marker is not None and field.shares_with(marker.section, stage)
+            and entry.get(key) is values[key])
 
 
 def _of_entry(

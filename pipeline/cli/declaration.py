@@ -130,6 +130,11 @@ class Field:
         found = self.marker(Section)
         return found.name if found else stage
 
+    def shares_with(self, section: str, stage: str) -> bool:
+        """Whether the entries of this section share the settings marked ``SharedBy(section)``."""
+        found = self.marker(Section)
+        return self.is_mapping and section in (self.section(stage), found.like if found else None)
+
     def entry_classes(self) -> tuple[type, ...]:
         """The dataclasses that the entries of a mapping are made of."""
         found = self.marker(Section)

@@ -57,10 +57,14 @@ class Section:
         Returns the dataclasses `X` where importing them takes too long for ``--help``; the field
         is a ``Mapping[str, Any]`` then. Called only once ``--help`` is out of the question. Name a
         function here: a lambda in an annotation does not see the module's names.
+    like : str, optional
+        Another section of named entries; what its entries share with the stage
+        (:class:`SharedBy`), these share too.
     """
 
     name: str
     classes: Callable[[], Iterable[type]] | None = None
+    like: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class SharedBy:
 
 @dataclass(frozen=True)
 class Group:
-    """Heading of ``--help`` that the flag stands under; fields of a heading need not be adjacent."""
+    """Heading of ``--help`` that the flag stands under; its fields need not be adjacent."""
 
     title: str
 

@@ -21,11 +21,11 @@ PARAMS = Path("params.yaml")
 # Sections that several stages read, beside one section for each stage. The keys are given where
 # no stage reads all of them.
 SHARED_SECTIONS: dict[str, tuple[str, ...]] = {
-    "features": (), "runs": (), "machine": ("jobs", "backend"),
+    "features": (), "runs": (), "follow_ups": (), "machine": ("jobs", "backend"),
 }
 
 # Of these, the entries are users' own: a recipe's runs are not added to those of params.yaml.
-NAMED_SECTIONS = ("features", "runs")
+NAMED_SECTIONS = ("features", "runs", "follow_ups")
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,17 @@ def read_values(path: Path, section: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"{params.file_of(section)}: {_no_section(section)}")
     return found
+
+
+def run_names(path: Path) -> tuple[str, ...]:
+    """The names of all runs, those that follow others last.
+
+    Raises
+    ------
+    UsageError
+        As :func:`read_values`.
+    """
+    return (*read_values(path, "runs"), *read_values(path, "follow_ups"))
 
 
 def wrong_sections(params: Params, stage: str, fields: Mapping[str, Field]) -> list[str]:

@@ -255,21 +255,29 @@ def _share(
         marker = field.marker(SharedBy)
         if marker is None or field.name not in values:
             continue
-        section = marker.section
-        target = named_section(section, stage, fields)
-        entries, classes = values.get(target.name, {}), target.entry_classes()
-        for name, entry in entries.items():
-            entry_class = class_of(entry, classes)
-            if not isinstance(entry, dict) or not entry_class:
-                continue
-            if field.name not in fields_of(entry_class):
-                continue
-            is_assigned = (section, name, field.name) in assigned
-            if not (is_assigned or (field.name in entry and field.name not in given)):
-                entry[field.name] = values[field.name]
-            elif not is_assigned:
-                _change(entry, field.name, changes, "", "")
-            _change(entry, field.name, changes, section, name)
+        for target in fields.values():
+            if target.shares_with(marker.section, stage):
+                _share_with(target, field, values, given, assigned, changes, target.section(stage))
+
+
+def _share_with(
+    target: Field, field: Field, values: dict[str, Any], given: Mapping[str, Any],
+    assigned: set[tuple[str, str, str]], changes: Iterable[_Change], section: str,
+) -> None:
+    """Give the entries of one named section one setting."""
+    entries, classes = values.get(target.name, {}), target.entry_classes()
+    for name, entry in entries.items():
+        entry_class = class_of(entry, classes)
+        if not isinstance(entry, dict) or not entry_class:
+            continue
+        if field.name not in fields_of(entry_class):
+            continue
+        is_assigned = (section, name, field.name) in assigned
+        if not (is_assigned or (field.name in entry and field.name not in given)):
+            entry[field.name] = values[field.name]
+        elif not is_assigned:
+            _change(entry, field.name, changes, "", "")
+        _change(entry, field.name, changes, section, name)
 
 
 def _change(
