@@ -184,7 +184,7 @@ def wrong_sections(params: Params, stage: str, fields: Mapping[str, Field]) -> l
         ]
         errors += [f"{where(section, key)}: {section}.{key} is missing"
                    for key in keys if key not in found]
-    known = list(dict.fromkeys([*sections, *_stages(), *SHARED_SECTIONS]))
+    known = list(dict.fromkeys([*sections, *stage_names(), *SHARED_SECTIONS]))
     return errors + [
         f"{params.file_of(section)}: unknown section {section}; {suggestion(str(section), known)}"
         for section in params.sections if section not in known
@@ -205,7 +205,7 @@ def keys_by_section(stage: str, fields: Mapping[str, Field]) -> dict[str, list[s
     return sections
 
 
-def _stages() -> list[str]:
+def stage_names() -> list[str]:
     """Every stage has a section: a file in pipeline/ is a stage."""
     folder = Path(__file__).parents[1]
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")

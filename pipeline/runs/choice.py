@@ -73,6 +73,8 @@ def _wrong_order(
     """List why dvc.yaml would not train the run that `name` builds on before it."""
     errors = [f"{each} is in the sections runs and follow_ups; give one another name"
               for each in follow_ups if each in runs]
+    if name is None:
+        return errors
     if name in runs:
         return errors + [f"runs.{name}.{key} is {other}: move the run into section follow_ups, "
                          f"with follows: {other}"
