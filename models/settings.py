@@ -78,9 +78,12 @@ class Number:
     def accepts(self, value: Any) -> bool:
         """Whether a value is valid."""
         kind = Integral if self.whole else Real
+        if not isinstance(value, kind) or isinstance(value, bool):
+            return False
+        number = float(value)
         return (
-            isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
-            and self.low <= value <= self.high and self.above < value < self.below
+            math.isfinite(number) and self.low <= number <= self.high
+            and self.above < number < self.below
         )
 
 
@@ -238,7 +241,8 @@ def resolve_kind(
     ["loss.kind is 'vocal'; did you mean focal?"]
     """
     if not isinstance(given, Mapping):
-        return "", {}, [f"{what} is {given!r}; needs settings such as {{kind: {next(iter(kinds))}}}"]
+        known = ", ".join(kinds)
+        return "", {}, [f"{what} is {given!r}; needs settings with the key kind; known: {known}"]
     if "kind" not in given:
         return "", {}, [f"{what}.kind is missing; known: {', '.join(kinds)}"]
     kind = given["kind"]
