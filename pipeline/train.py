@@ -29,14 +29,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 
 from models.names import Model
 from pipeline.cli import main as stage
 from pipeline.cli.declaration import entry_class
 from pipeline.cli.markers import FlagOnly, Help, Section, SharedBy
 from pipeline.cli.params_file import PARAMS, read_values
-from pipeline.runtime.choices import LabelMode, Monitor, Normalization, Pad
+from pipeline.runtime.choices import CropPlace, LabelMode, Monitor, Normalization, Pad
 
 
 def run_entries() -> list[type]:
@@ -70,6 +70,31 @@ class Settings:
     normalization: Annotated[Normalization, SharedBy("runs"), Help(
         "standardize: by mean and variance of the training clips; "
         "min-max: each crop by its own minimum and maximum"
+    )]
+    crops: Annotated[CropPlace, SharedBy("runs"), Help(
+        "what crops are cut from; clip: all of it, sound: what is not leading or trailing silence"
+    )]
+    seconds_max: Annotated[float | None, Ge(0.001), SharedBy("runs"), Help(
+        "draw the length of the crops of each training batch, from --seconds to this (s); "
+        "none: always --seconds"
+    )]
+    overlap: Annotated[float, Ge(0), Lt(1), SharedBy("runs"), Help(
+        "least share of a crop that the next one has too, where crops cover a clip to score it"
+    )]
+    score_seconds: Annotated[float | None, Ge(0), SharedBy("runs"), Help(
+        "length of the crops that score a clip (s); 0: the whole clip at once, "
+        "none: as long as --seconds"
+    )]
+    curated: Annotated[bool, SharedBy("runs"), Help("train on the curated clips")]
+    noisy_share: Annotated[float | None, Ge(0), Lt(1), SharedBy("runs"), Help(
+        "share of noisy clips in every batch, where an epoch is one pass over the curated clips; "
+        "none: as many as there are, and an epoch is one pass over both"
+    )]
+    balance: Annotated[bool, SharedBy("runs"), Help(
+        "train on clips of each class equally often"
+    )]
+    teacher: Annotated[str | None, SharedBy("runs"), Help(
+        "run whose labels the noisy clips get in place of their own; none: their own"
     )]
     batch_size: Annotated[int, Ge(1), SharedBy("runs"), Help("number of crops per training step")]
     epochs: Annotated[int, Ge(1), SharedBy("runs"), Help(
