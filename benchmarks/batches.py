@@ -111,9 +111,12 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
     chosen, _ = examples.select(labels, dataset, store, label_mode="multi", noisy=True)
     training, validation = examples.split(chosen, examples.folds_of(chosen)[0])
     recipe = Recipe(
-        store.spec.feature, model_name, "multi", True, SECONDS, "silence",
-        "min-max" if store.spec.feature == "waveform" else "standardize",
-        BATCH, epochs, 1e-3, epochs, "loss", 0, False,
+        features=store.spec.feature, model=model_name, labels="multi", noisy=True, seconds=SECONDS,
+        pad="silence",
+        normalization="min-max" if store.spec.feature == "waveform" else "standardize",
+        crops="clip", seconds_max=None, overlap=0.0, score_seconds=None, curated=True,
+        noisy_share=None, balance=False, teacher=None, batch_size=BATCH, epochs=epochs,
+        learning_rate=1e-3, patience=epochs, monitor="loss", seed=0, mixed_precision=False,
     )
     task = FoldTask(
         recipe, {}, "", RunFolder(Path(), "benchmark").fold(0), store.path, dataset.classes,
@@ -140,8 +143,8 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
 
     def fit_store() -> None:
         model.fit(
-            backend.dataset(lambda: fold.training_batches(1), fold.source.crop_shape,
-                            fold.targets.shape[1:]),
+            backend.dataset(lambda: (batch[:2] for batch in fold.training_batches(1)),
+                            *fold.batch_shapes[:2]),
             steps_per_epoch=len(parts), verbose=0, shuffle=False,
         )
 
@@ -152,8 +155,8 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
         "PyDataset, a worker": lambda: model.fit(Sequence(workers=1), shuffle=False, verbose=0),
     }
     def feed() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for rows, features in batches(fold.source, crops, BATCH):
-            yield features, fold.targets[rows]
+        for where, features in batches(fold.source, crops, BATCH):
+            yield features, fold.targets[crops.row[where]]
 
     def only_feed() -> None:
         for _ in backend.dataset(feed, fold.source.crop_shape, y.shape[1:], n_batches=len(parts)):

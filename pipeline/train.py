@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 
 from models.names import Model
 from models.options import AUGMENTATIONS, AVERAGING, LOSSES, NETWORK, OPTIMIZERS, SCHEDULES
@@ -38,7 +38,15 @@ from pipeline.cli import main as stage
 from pipeline.cli.declaration import entry_class
 from pipeline.cli.markers import FlagOnly, Group, Help, Options, Section, SharedBy
 from pipeline.cli.params_file import PARAMS, read_values
-from pipeline.runtime.choices import Keep, LabelMode, Monitor, Normalization, Pad, Precision
+from pipeline.runtime.choices import (
+    CropPlace,
+    Keep,
+    LabelMode,
+    Monitor,
+    Normalization,
+    Pad,
+    Precision,
+)
 
 _Runs = SharedBy("runs")
 _NETWORK, _CROPS = Group("network"), Group("clips, crops and batches")
@@ -93,6 +101,31 @@ class Settings:
     normalization: Annotated[Normalization, _CROPS, _Runs, Help(
         "standardize: by mean and variance of the training clips; "
         "min-max: each crop by its own minimum and maximum"
+    )]
+    crops: Annotated[CropPlace, _CROPS, _Runs, Help(
+        "what crops are cut from; clip: all of it, sound: what is not leading or trailing silence"
+    )]
+    seconds_max: Annotated[float | None, Ge(0.001), _CROPS, _Runs, Help(
+        "draw the length of the crops of each training batch, from --seconds to this (s); "
+        "none: always --seconds"
+    )]
+    overlap: Annotated[float, Ge(0), Lt(1), _CROPS, _Runs, Help(
+        "least share of a crop that the next one has too, where crops cover a clip to score it"
+    )]
+    score_seconds: Annotated[float | None, Ge(0), _CROPS, _Runs, Help(
+        "length of the crops that score a clip (s); 0: the whole clip at once, "
+        "none: as long as --seconds"
+    )]
+    curated: Annotated[bool, _CROPS, _Runs, Help("train on the curated clips")]
+    noisy_share: Annotated[float | None, Ge(0), Lt(1), _CROPS, _Runs, Help(
+        "share of noisy clips in every batch, where an epoch is one pass over the curated clips; "
+        "none: as many as there are, and an epoch is one pass over both"
+    )]
+    balance: Annotated[bool, _CROPS, _Runs, Help(
+        "train on clips of each class equally often"
+    )]
+    teacher: Annotated[str | None, _CROPS, _Runs, Help(
+        "run whose labels the noisy clips get in place of their own; none: their own"
     )]
     batch_size: Annotated[int, Ge(1), _CROPS, _Runs, Help("number of crops per training step")]
     augment: Annotated[Mapping[str, Any], Options(AUGMENTATIONS), _AUGMENT, _Runs, Help(

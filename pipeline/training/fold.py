@@ -75,7 +75,7 @@ def fit(model: keras.Model, data: FoldData, history: list[EpochRow], display: Ep
     validation = ClipValidation(data)
     model.fit(
         backend.dataset(
-            lambda: data.training_batches(first), data.source.crop_shape, data.targets.shape[1:]
+            lambda: (batch[:2] for batch in data.training_batches(first)), *data.batch_shapes[:2]
         ),
         steps_per_epoch=data.batches_per_epoch, initial_epoch=first - 1,
         epochs=data.task.recipe.epochs, verbose=0, shuffle=False,

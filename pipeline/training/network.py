@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from models.build import build, compile_for
-from pipeline.batching.crops import crop_frames
 from pipeline.runs.recipe import Recipe
 from pipeline.runtime.errors import UsageError
 from pipeline.store.schema import FeatureSpec
+from pipeline.training.crop_lengths import network_shape
 from pipeline.training.task import NetworkTask
 
 
@@ -46,10 +46,9 @@ def make_model(
     keras.utils.clear_session()
     keras.utils.set_random_seed(_seed(recipe.seed, fold))
     keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_precision else "float32")
-    n_frames = crop_frames(spec, recipe.seconds)
     try:
         model = build(
-            recipe.model, (n_frames, spec.width) if spec.width else (n_frames,), n_classes,
+            recipe.model, network_shape(recipe, spec), n_classes,
             labels=recipe.labels, normalization=recipe.normalization, mean=mean,
             variance=variance, channels=spec.declaration.channels,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models.build  # noqa: F401 (registers its layers for load_model)
-from pipeline.batching.batches import batch_slices, batches
-from pipeline.batching.crops import Crops
+from pipeline.batching.batches import batches, equal_length_parts
+from pipeline.batching.crops import Crops, Ints
 from pipeline.batching.source import CropSource
 from pipeline.runs.fold_folder import FoldFolder
 from pipeline.runtime.errors import StoreError, UsageError
@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 
 
 def load_model(
-    folder: FoldFolder, *, crop_shape: tuple[int, ...], n_classes: int
+    folder: FoldFolder, *, crop_shape: tuple[int | None, ...], n_classes: int
 ) -> keras.Model:
     """Load a fold's best model, for scoring only.
 
@@ -30,7 +30,7 @@ def load_model(
     ----------
     folder : FoldFolder
     crop_shape : tuple of int
-        Of one crop, as it will be given.
+        Of one crop, as it will be given; None for any length.
     n_classes : int
 
     Raises
@@ -58,13 +58,19 @@ def load_model(
 
 
 def crop_scores(model: keras.Model, source: CropSource, crops: Crops, batch_size: int) -> Floats:
-    """A model's scores of each crop. [shape=(n_crops, n_classes), dtype=float32]"""
+    """A model's scores of each crop. [shape=(n_crops, n_classes), dtype=float32]
+
+    Crops of different lengths go into different batches, so that none is padded because of another.
+    """
     def make() -> Iterator[tuple[Any, ...]]:
         for _, features in batches(source, crops, batch_size):
             yield (features,)
 
-    n_batches = len(batch_slices(len(crops), batch_size))
-    return model.predict(backend.dataset(make, source.crop_shape, n_batches=n_batches), verbose=0)
+    parts = equal_length_parts(crops, batch_size, source.n_frames)
+    lengths = set(crops.n_frames.tolist())
+    shape = (lengths.pop() if len(lengths) == 1 else None, *source.crop_shape[1:])
+    values = model.predict(backend.dataset(make, shape, n_batches=len(parts)), verbose=0)
+    return _in_order(values, parts)
 
 
 def crop_scores_at_once(
@@ -75,6 +81,13 @@ def crop_scores_at_once(
     For many short calls, and for several models at a time in threads: a data set costs 80 ms to
     set up, and two that are read at a time now and then stand still for seconds.
     """
-    return np.concatenate([
-        model.predict_on_batch(features) for _, features in batches(source, crops, batch_size)
-    ])
+    scored = [(part, model.predict_on_batch(features))
+              for part, features in batches(source, crops, batch_size)]
+    return _in_order(np.concatenate([values for _, values in scored]), [part for part, _ in scored])
+
+
+def _in_order(values: Floats, parts: Sequence[Ints]) -> Floats:
+    """Put the scores of batches into the order of the crops."""
+    result = np.empty_like(values)
+    result[np.concatenate(parts)] = values
+    return result

@@ -152,7 +152,9 @@ def read_history(folder):
 def recipe(**other):
     return Recipe(**{
         "features": "mfcc", "model": "dummy2d", "labels": "multi", "noisy": False, "seconds": 0.1,
-        "pad": "silence", "normalization": "standardize", "batch_size": 8, "epochs": 10,
+        "pad": "silence", "normalization": "standardize", "crops": "clip", "seconds_max": None,
+        "overlap": 0.0, "score_seconds": None, "curated": True, "noisy_share": None,
+        "balance": False, "teacher": None, "batch_size": 8, "epochs": 10,
         "learning_rate": 0.1, "patience": 3, "monitor": "loss", "seed": 0,
         "mixed_precision": False, **other,
     })
