@@ -44,7 +44,7 @@ def read_pseudo_labels(path: Path, classes: Sequence[str]) -> PseudoLabels:
     StoreError
         If the file is damaged.
     """
-    found = scores.load(path, made_by="python -m pipeline.pseudo_label")
+    found = scores.load(path, made_by="python -m pipeline.pseudolabel")
     errors = []
     if odd := sorted(set(found.classes) ^ set(classes)):
         errors.append(f"{path}: its classes are not those of the data set: {', '.join(odd)}")
