@@ -4,5 +4,5 @@ Importing :mod:`models.build` registers the project's layers and metrics with Ke
 ``keras.saving.load_model(path, safe_mode=True)`` reads what it built. The package itself imports
 nothing, so that :mod:`models.names` can be read without Keras.
 
-May import: networks.
+May import: networks, layers.
 """
