@@ -13,6 +13,7 @@
     RUNS/NAME/test/K.npz            scores of fold K's model on the test clips
     RUNS/NAME/test/K.json           what these were computed from
     RUNS/NAME/noisy/K.npz, K.json   the same on the noisy clips, of a run not trained on them
+    RUNS/NAME/pseudo_labels/K.npz   labels of the noisy clips by the run's teacher, for fold K
     RUNS/NAME/oof.npz, test.npz     scores of an ensemble, which has no folds of its own
     RUNS/.digests/NAME.json         digests of a training's scores, once its test clips have some
 """
@@ -125,6 +126,14 @@ class RunFolder:
     def logs(self) -> Path:
         """For TensorBoard, what concerns the whole run."""
         return self.path / "logs"
+
+    @property
+    def pseudo_labels(self) -> Path:
+        """Labels that the run's teacher gives the noisy clips.
+
+        Beside the folds and not in them: dvc.yaml knows the folds as written by the training alone.
+        """
+        return self.path / "pseudo_labels"
 
     @property
     def digest(self) -> Path:

@@ -17,11 +17,6 @@ from pipeline.runtime.errors import UsageError
 PseudoLabels = Mapping[str, NDArray[np.float32]]
 
 
-def pseudo_label_path(folder: RunFolder, fold: int) -> Path:
-    """Labels by the teacher's network of a fold, which has not seen that fold's clips."""
-    return folder.fold(fold).path / "pseudo_labels.npz"
-
-
 def read_pseudo_labels(path: Path, classes: Sequence[str]) -> PseudoLabels:
     """Read a teacher's labels.
 
@@ -60,7 +55,7 @@ def read_pseudo_labels(path: Path, classes: Sequence[str]) -> PseudoLabels:
 
 def pseudo_label_digests(folder: RunFolder, folds: Iterable[int]) -> dict[str, str]:
     """SHA-256 of the file of each fold that has one, for the identities of the trainings."""
-    paths = {str(fold): pseudo_label_path(folder, fold) for fold in folds}
+    paths = {str(fold): folder.fold(fold).pseudo_labels for fold in folds}
     return {fold: hashlib.sha256(path.read_bytes()).hexdigest()
             for fold, path in paths.items() if path.is_file()}
 

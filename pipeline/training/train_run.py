@@ -72,11 +72,10 @@ def train_run(
     teachers: dict[int, Path] = {}
     digests = None
     if recipe.teacher is not None:
-        teacher = RunFolder(folder.runs_dir, recipe.teacher)
-        teachers = {fold: pseudo_labels.pseudo_label_path(teacher, fold) for fold in wanted}
+        teachers = {fold: folder.fold(fold).pseudo_labels for fold in wanted}
         splits, of_teacher = _taught(splits, teachers, dataset.classes)
         notes += of_teacher
-        digests = pseudo_labels.pseudo_label_digests(teacher, folds)
+        digests = pseudo_labels.pseudo_label_digests(folder, folds)
     identity = identities.make_identity(recipe, store, dataset.classes, chosen,
                                         pseudo_labels=digests)
     jobs, sources = worker_count(jobs), sources_digest()

@@ -13,9 +13,9 @@ from pipeline.runtime.errors import UsageError
 from pipeline.store import open_store, write_store
 from pipeline.store.schema import FeatureSpec
 from pipeline.training import examples
-from pipeline.training.crop_lengths import network_shape, tiling_of
+from pipeline.training.crop_lengths import lengths_text, network_shape, tiling_of
 from pipeline.training.fold_data import open_fold_data
-from pipeline.training.pseudo_labels import keep_labelled, pseudo_label_path, read_pseudo_labels
+from pipeline.training.pseudo_labels import keep_labelled, read_pseudo_labels
 from pipeline.training.task import FoldTask
 
 CLASSES = ("Bark", "Meow", "Rain")
@@ -139,6 +139,12 @@ def test_a_network_takes_any_length_only_where_lengths_differ(settings, shape):
     assert network_shape(replace(RECIPE, **settings), SPEC) == shape
 
 
+def test_settings_that_make_lengths_differ_are_named():
+    assert lengths_text(RECIPE, SPEC) == "0.095 s"
+    assert lengths_text(replace(RECIPE, score_seconds=0.0), SPEC) == (
+        "0.095 s and other lengths (--score-seconds 0)")
+
+
 def test_tiles_are_as_long_as_asked_for_or_whole_clips():
     assert tiling_of(replace(RECIPE, score_seconds=0.195, overlap=0.5), SPEC).least == 20
     whole = tiling_of(replace(RECIPE, score_seconds=0.0, crops="sound"), SPEC)
@@ -161,7 +167,7 @@ def test_contradictions_are_all_listed():
 
 @pytest.fixture
 def teacher(tmp_path):
-    path = pseudo_label_path(RunFolder(tmp_path, "teacher"), 0)
+    path = RunFolder(tmp_path, "student").fold(0).pseudo_labels
     path.parent.mkdir(parents=True)
     ids = ("17.wav", "20.wav")
     save(path, Scores(ids, CLASSES[::-1], np.array([[.1, .2, .7], [0, 1, .5]], np.float32)))
