@@ -38,3 +38,12 @@ def network_shape(recipe: Recipe, spec: FeatureSpec) -> tuple[int | None, ...]:
     is_one_length = {*lengths.tolist(), tiling.least, tiling.most} == {int(lengths[0])}
     length = int(lengths[0]) if is_one_length else None
     return (length, spec.width) if spec.width else (length,)
+
+
+def lengths_text(recipe: Recipe, spec: FeatureSpec) -> str:
+    """How long the crops are that a network takes, and which settings make them differ."""
+    if None not in network_shape(recipe, spec):
+        return f"{recipe.seconds:g} s"
+    flags = {"--seconds-max": recipe.seconds_max, "--score-seconds": recipe.score_seconds}
+    asked = ", ".join(f"{flag} {value:g}" for flag, value in flags.items() if value is not None)
+    return f"{recipe.seconds:g} s and other lengths ({asked})"

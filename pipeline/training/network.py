@@ -18,7 +18,7 @@ from models.build import build, compile_for
 from pipeline.runs.recipe import Recipe
 from pipeline.runtime.errors import UsageError
 from pipeline.store.schema import FeatureSpec
-from pipeline.training.crop_lengths import network_shape
+from pipeline.training.crop_lengths import lengths_text, network_shape
 from pipeline.training.task import NetworkTask
 
 
@@ -54,7 +54,8 @@ def make_model(
         )
     except ValueError as error:
         raise UsageError(
-            f"--model {recipe.model} on {recipe.features}, crops of {recipe.seconds:g} s: {error}"
+            f"--model {recipe.model} on {recipe.features}, crops of "
+            f"{lengths_text(recipe, spec)}: {error}"
         ) from None
     compile_for(model, recipe.labels, recipe.learning_rate)
     return model

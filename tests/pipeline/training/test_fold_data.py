@@ -13,7 +13,7 @@ from pipeline.runtime.errors import UsageError
 from pipeline.store import open_store, write_store
 from pipeline.store.schema import FeatureSpec
 from pipeline.training import examples
-from pipeline.training.crop_lengths import network_shape, tiling_of
+from pipeline.training.crop_lengths import lengths_text, network_shape, tiling_of
 from pipeline.training.fold_data import open_fold_data
 from pipeline.training.pseudo_labels import keep_labelled, read_pseudo_labels
 from pipeline.training.task import FoldTask
@@ -137,6 +137,12 @@ def test_training_crops_lie_in_the_sound(store, monkeypatch):
 ])
 def test_a_network_takes_any_length_only_where_lengths_differ(settings, shape):
     assert network_shape(replace(RECIPE, **settings), SPEC) == shape
+
+
+def test_settings_that_make_lengths_differ_are_named():
+    assert lengths_text(RECIPE, SPEC) == "0.095 s"
+    assert lengths_text(replace(RECIPE, score_seconds=0.0), SPEC) == (
+        "0.095 s and other lengths (--score-seconds 0)")
 
 
 def test_tiles_are_as_long_as_asked_for_or_whole_clips():
