@@ -38,6 +38,10 @@ class Problem:
     path: tuple[str, ...]
     text: str
 
+    def line(self, name: str) -> str:
+        """The problem in one line, for a mapping called `name`."""
+        return f"{'.'.join((name, *self.path))} {self.text}"
+
 
 @dataclass(frozen=True)
 class Option:
@@ -268,6 +272,20 @@ LOSSES = KindOptions({
         "cross-entropy in which what is classified well counts less",
         {"gamma": (Number(2.0, low=0), "how much less"), "label_smoothing": _SMOOTHING},
     ),
+    "lsep": Option("log-sum-exp over pairs of a label and another class, which should score lower"),
+    "lsoft": Option("cross-entropy against targets mixed with the scores (soft bootstrapping)", {
+        "beta": (Number(0.7, low=0, high=1), "share of the targets"),
+    }),
+    "symmetric-cross-entropy": Option(
+        "cross-entropy, plus that of scores and targets in each other's place", {
+            "alpha": (Number(0.1, low=0), "weight of the first"),
+            "beta": (Number(1.0, low=0), "weight of the second"),
+            "log_zero": (Number(-4.0, below=0), "stands for log(0) in the second"),
+        },
+    ),
+    "masked": Option("cross-entropy, without the clips of a batch that have the largest", {
+        "share": (Number(0.8, above=0, high=1), "of the largest loss, up to which clips count"),
+    }),
 })
 
 OPTIMIZERS = KindOptions({
@@ -278,6 +296,7 @@ OPTIMIZERS = KindOptions({
     }),
     "sgd": Option("stochastic gradient descent", {
         "momentum": (Number(0.9, low=0, below=1), "share of the last step that is repeated"),
+        "nesterov": (Flag(default=False), "gradient after that repetition rather than before"),
     }),
 })
 
