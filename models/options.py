@@ -202,6 +202,8 @@ class NetworkOptions:
 NETWORK = NetworkOptions()
 
 _PROBABILITY = (Number(1.0, low=0, high=1), "of changing a crop")
+_AREA = "smallest and largest, as shares of the crop's area"
+_RATIO = (Interval((0.5, 2.0), above=0), "lowest and highest share of time by that of bands")
 _LABELS = (Choice("mix", "or"), "of a mixture: mixed as the crops are, or those of both in full")
 _DOMAIN = (Choice("feature", "power"), "what is mixed: the values themselves, or power (dB)")
 
@@ -226,13 +228,29 @@ AUGMENTATIONS = NamedOptions({
         "move the crop in time",
         share=(Number(0.5, above=0, high=1), "greatest shift, as a share of the crop"),
     ),
+    "stretch": _augmentation(
+        "slower or faster, without another pitch of spectrograms",
+        factor=(Interval((0.8, 1.25), above=0), "slowest and fastest; 2 is twice as fast"),
+    ),
+    "resized_crop": _augmentation(
+        "a rectangle of frames and bands, enlarged",
+        area=(Interval((0.6, 1.0), above=0, high=1), _AREA), ratio=_RATIO,
+    ),
+    "mel_warp": _augmentation(
+        "a band moves up or down, and those on either side are stretched",
+        share=(Number(0.1, above=0, below=0.25), "greatest shift, as a share of the bands"),
+    ),
+    "band_shift": _augmentation(
+        "all bands move up or down",
+        bands=(Number(4, low=0, whole=True), "greatest shift"),
+    ),
     "extrapolation": _augmentation(
         "away from another crop with the same labels",
         strength=(Interval((0.1, 0.5), above=0, high=1), "how far, as a share of the difference"),
     ),
     "concatenation": _augmentation(
         "the beginning of one crop, then another one",
-        fade=(Number(0.02, above=0, high=1), "length of the transition, as a share of the crop"),
+        fade=(Number(0.02, above=0, high=1), "time constant of the change, as a share of the crop"),
         labels=_LABELS, domain=_DOMAIN,
     ),
     "sample_pairing": _augmentation(
@@ -251,6 +269,7 @@ AUGMENTATIONS = NamedOptions({
         time_share=(Number(0.3, above=0, high=1), "greatest width of one, as a share"),
         n_bands=(Number(2, low=0, whole=True), "number of spans of bands"),
         band_share=(Number(0.3, above=0, high=1), "greatest width of one, as a share"),
+        labels=_LABELS,
     ),
     "masks": _augmentation(
         "spans of frames and bands are replaced by the mean",
@@ -258,6 +277,10 @@ AUGMENTATIONS = NamedOptions({
         time_share=(Number(0.2, above=0, high=1), "greatest width of one, as a share"),
         n_bands=(Number(2, low=0, whole=True), "number of spans of bands"),
         band_share=(Number(0.2, above=0, high=1), "greatest width of one, as a share"),
+    ),
+    "erasing": _augmentation(
+        "a rectangle of frames and bands is replaced by the mean",
+        area=(Interval((0.02, 0.2), above=0, high=1), _AREA), ratio=_RATIO,
     ),
 })
 
