@@ -38,6 +38,10 @@ class Problem:
     path: tuple[str, ...]
     text: str
 
+    def line(self, name: str) -> str:
+        """The problem in one line, for a mapping called `name`."""
+        return f"{'.'.join((name, *self.path))} {self.text}"
+
 
 @dataclass(frozen=True)
 class Option:
@@ -198,6 +202,8 @@ class NetworkOptions:
 NETWORK = NetworkOptions()
 
 _PROBABILITY = (Number(1.0, low=0, high=1), "of changing a crop")
+_AREA = "smallest and largest, as shares of the crop's area"
+_RATIO = (Interval((0.5, 2.0), above=0), "lowest and highest share of time by that of bands")
 _LABELS = (Choice("mix", "or"), "of a mixture: mixed as the crops are, or those of both in full")
 _DOMAIN = (Choice("feature", "power"), "what is mixed: the values themselves, or power (dB)")
 
@@ -222,13 +228,29 @@ AUGMENTATIONS = NamedOptions({
         "move the crop in time",
         share=(Number(0.5, above=0, high=1), "greatest shift, as a share of the crop"),
     ),
+    "stretch": _augmentation(
+        "slower or faster, without another pitch of spectrograms",
+        factor=(Interval((0.8, 1.25), above=0), "slowest and fastest; 2 is twice as fast"),
+    ),
+    "resized_crop": _augmentation(
+        "a rectangle of frames and bands, enlarged",
+        area=(Interval((0.6, 1.0), above=0, high=1), _AREA), ratio=_RATIO,
+    ),
+    "mel_warp": _augmentation(
+        "a band moves up or down, and those on either side are stretched",
+        share=(Number(0.1, above=0, below=0.25), "greatest shift, as a share of the bands"),
+    ),
+    "band_shift": _augmentation(
+        "all bands move up or down",
+        bands=(Number(4, low=0, whole=True), "greatest shift"),
+    ),
     "extrapolation": _augmentation(
         "away from another crop with the same labels",
         strength=(Interval((0.1, 0.5), above=0, high=1), "how far, as a share of the difference"),
     ),
     "concatenation": _augmentation(
         "the beginning of one crop, then another one",
-        fade=(Number(0.02, above=0, high=1), "length of the transition, as a share of the crop"),
+        fade=(Number(0.02, above=0, high=1), "time constant of the change, as a share of the crop"),
         labels=_LABELS, domain=_DOMAIN,
     ),
     "sample_pairing": _augmentation(
@@ -247,6 +269,7 @@ AUGMENTATIONS = NamedOptions({
         time_share=(Number(0.3, above=0, high=1), "greatest width of one, as a share"),
         n_bands=(Number(2, low=0, whole=True), "number of spans of bands"),
         band_share=(Number(0.3, above=0, high=1), "greatest width of one, as a share"),
+        labels=_LABELS,
     ),
     "masks": _augmentation(
         "spans of frames and bands are replaced by the mean",
@@ -254,6 +277,10 @@ AUGMENTATIONS = NamedOptions({
         time_share=(Number(0.2, above=0, high=1), "greatest width of one, as a share"),
         n_bands=(Number(2, low=0, whole=True), "number of spans of bands"),
         band_share=(Number(0.2, above=0, high=1), "greatest width of one, as a share"),
+    ),
+    "erasing": _augmentation(
+        "a rectangle of frames and bands is replaced by the mean",
+        area=(Interval((0.02, 0.2), above=0, high=1), _AREA), ratio=_RATIO,
     ),
 })
 
@@ -268,6 +295,20 @@ LOSSES = KindOptions({
         "cross-entropy in which what is classified well counts less",
         {"gamma": (Number(2.0, low=0), "how much less"), "label_smoothing": _SMOOTHING},
     ),
+    "lsep": Option("log-sum-exp over pairs of a label and another class, which should score lower"),
+    "lsoft": Option("cross-entropy against targets mixed with the scores (soft bootstrapping)", {
+        "beta": (Number(0.7, low=0, high=1), "share of the targets"),
+    }),
+    "symmetric-cross-entropy": Option(
+        "cross-entropy, plus that of scores and targets in each other's place", {
+            "alpha": (Number(0.1, low=0), "weight of the first"),
+            "beta": (Number(1.0, low=0), "weight of the second"),
+            "log_zero": (Number(-4.0, below=0), "stands for log(0) in the second"),
+        },
+    ),
+    "masked": Option("cross-entropy, without the clips of a batch that have the largest", {
+        "share": (Number(0.8, above=0, high=1), "of the largest loss, up to which clips count"),
+    }),
 })
 
 OPTIMIZERS = KindOptions({
@@ -278,6 +319,7 @@ OPTIMIZERS = KindOptions({
     }),
     "sgd": Option("stochastic gradient descent", {
         "momentum": (Number(0.9, low=0, below=1), "share of the last step that is repeated"),
+        "nesterov": (Flag(default=False), "gradient after that repetition rather than before"),
     }),
 })
 

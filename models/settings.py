@@ -1,14 +1,13 @@
 """Declare the settings of augmentations, losses and optimizers, and check what is given for them.
 
-A table of settings, ``{"alpha": Number(0.4, above=0)}``, is the one place for their names, defaults
-and bounds. Nothing here needs Keras.
+:mod:`models.options` has the tables. Nothing here needs Keras.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Protocol
@@ -174,82 +173,6 @@ class Flag:
     def accepts(self, value: Any) -> bool:
         """Whether a value is valid."""
         return isinstance(value, bool)
-
-
-Declared = Mapping[str, Setting]
-
-
-def resolve(what: str, given: Any, declared: Declared) -> tuple[dict[str, Any], list[str]]:
-    """Fill in defaults and find everything that is wrong.
-
-    Parameters
-    ----------
-    what : str
-        Whose settings they are, for error messages.
-    given : mapping
-        Some or all of the settings.
-    declared : mapping of str to Setting
-
-    Returns
-    -------
-    values : dict
-        Of every declared setting.
-    errors : list of str
-        Everything that is wrong with `given`; where it is not empty, `values` means nothing.
-
-    Examples
-    --------
-    >>> resolve("gain", {"db": -1, "dbs": 2}, {"db": Number(6, low=0)})[1]
-    ['gain.dbs is unknown; did you mean db?', 'gain.db is -1; needs a number from 0']
-    >>> resolve("gain", {}, {"db": Number(6, low=0)})
-    ({'db': 6}, [])
-    """
-    if not isinstance(given, Mapping):
-        names = ", ".join(declared) or "none"
-        return {}, [f"{what} is {given!r}; needs settings by name; known: {names}"]
-    errors = [f"{what}.{name} is unknown; {hint(name, declared)}"
-              for name in given if name not in declared]
-    errors += [f"{what}.{name} is {given[name]!r}; needs {setting.needed}"
-               for name, setting in declared.items()
-               if name in given and not setting.accepts(given[name])]
-    return {name: given.get(name, setting.default) for name, setting in declared.items()}, errors
-
-
-def resolve_kind(
-    what: str, given: Any, kinds: Mapping[str, Declared]
-) -> tuple[str, dict[str, Any], list[str]]:
-    """The same for settings whose key ``kind`` says which table they follow.
-
-    Parameters
-    ----------
-    what : str
-    given : mapping
-    kinds : mapping of str to (mapping of str to Setting)
-
-    Returns
-    -------
-    kind : str
-    values : dict
-        Without ``kind``.
-    errors : list of str
-
-    Examples
-    --------
-    >>> resolve_kind("loss", {"kind": "focal"}, {"focal": {"gamma": Number(2, low=0)}})
-    ('focal', {'gamma': 2}, [])
-    >>> resolve_kind("loss", {"kind": "vocal"}, {"focal": {}})[2]
-    ["loss.kind is 'vocal'; did you mean focal?"]
-    """
-    if not isinstance(given, Mapping):
-        known = ", ".join(kinds)
-        return "", {}, [f"{what} is {given!r}; needs settings with the key kind; known: {known}"]
-    if "kind" not in given:
-        return "", {}, [f"{what}.kind is missing; known: {', '.join(kinds)}"]
-    kind = given["kind"]
-    if not isinstance(kind, str) or kind not in kinds:
-        return "", {}, [f"{what}.kind is {kind!r}; {hint(kind, kinds)}"]
-    rest = {name: value for name, value in given.items() if name != "kind"}
-    return kind, *resolve(what, rest, kinds[kind])
 
 
 def hint(name: Any, known: Iterable[str]) -> str:

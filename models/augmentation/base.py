@@ -10,22 +10,21 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from models.settings import Declared, Number, resolve
+from models import options
 
 Batch = dict[str, Any]
 
 DECIBELS = "dB"
 FULL_SCALE = "full scale"
 
-PROBABILITY = Number(1.0, low=0, high=1)
-
 
 class Augmentation(keras.layers.Layer):
     """A random change of a batch of training crops.
 
-    A subclass declares its settings in `SETTINGS` and computes in :meth:`augment` what becomes of
-    every crop; which crops are changed, by `probability`, is decided here. Each crop is drawn for
-    by itself. With ``training=False``, or at probability 0, the batch is returned as it is.
+    A subclass has its settings in :data:`models.options.AUGMENTATIONS` under its `NAME`, and
+    computes in :meth:`augment` what becomes of every crop; which crops are changed, by
+    `probability`, is decided here. Each crop is drawn for by
+    itself. With ``training=False``, or at probability 0, the batch is returned as it is.
 
     It computes in float32 under any dtype policy. Its random generator is a variable, so that a
     restored training draws the same numbers as one that was not stopped.
@@ -42,7 +41,7 @@ class Augmentation(keras.layers.Layer):
     trainable : bool
         Of no effect: there are no weights.
     **settings : object
-        Those of `SETTINGS`, and `probability`: 0 to 1, of changing a crop.
+        Among them `probability`, 0 to 1, of changing a crop.
 
     Raises
     ------
@@ -50,7 +49,7 @@ class Augmentation(keras.layers.Layer):
         With everything that is wrong with the settings.
     """
 
-    SETTINGS: ClassVar[Declared] = {}
+    NAME: ClassVar[str]
     #: The units that it can work on; empty: any.
     UNITS: ClassVar[tuple[str, ...]] = ()
     #: Whether it works on frames of several values only, not on waves.
@@ -63,20 +62,15 @@ class Augmentation(keras.layers.Layer):
         name: str | None = None, dtype: Any = "float32", trainable: bool = True, **settings: Any,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        values, errors = resolve(type(self).__name__, settings, self.declared())
-        if not errors:
-            errors = self.contradictions(type(self).__name__, values, unit=unit, bands=True)
+        values, problems = options.AUGMENTATIONS.options[self.NAME].check(settings, self.NAME)
+        errors = [problem.line(self.NAME) for problem in problems]
+        errors = errors or self.contradictions(self.NAME, values, unit=unit, bands=True)
         if errors:
             raise ValueError("\n".join(errors))
         self.unit, self.seed = unit, seed
         self.fill = np.asarray(fill, np.float32)
         self.settings = values
         self.random = keras.random.SeedGenerator(seed)
-
-    @classmethod
-    def declared(cls) -> Declared:
-        """All settings, with `probability`."""
-        return {"probability": PROBABILITY, **cls.SETTINGS}
 
     @classmethod
     def contradictions(

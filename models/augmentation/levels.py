@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +12,6 @@ from keras import ops
 from numpy.typing import NDArray
 
 from models.augmentation.base import DECIBELS, FULL_SCALE, Transform, no_bands
-from models.settings import Declared, Number
 
 
 @keras.saving.register_keras_serializable(package="audio_tagging")
@@ -24,8 +23,8 @@ class Gain(Transform):
     Setting: `db` (0 or more), the largest gain in either direction; uniform from -db to db.
     """
 
+    NAME = "gain"
     UNITS = (DECIBELS, FULL_SCALE)
-    SETTINGS: ClassVar[Declared] = {"db": Number(6.0, low=0)}
 
     @classmethod
     def contradictions(
@@ -54,12 +53,9 @@ class Equalizer(Transform):
     curve; `knots` (2 or more), the number of its random values.
     """
 
+    NAME = "equalizer"
     UNITS = (DECIBELS,)
     BANDS_ONLY = True
-    SETTINGS: ClassVar[Declared] = {
-        "tilt_db": Number(3.0, low=0), "curve_db": Number(3.0, low=0),
-        "knots": Number(5, low=2, whole=True),
-    }
 
     def transform(self, x: Any) -> Any:
         """Change the level of every band."""

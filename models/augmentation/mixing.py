@@ -1,23 +1,20 @@
 """Augmentations that combine a crop with another one of the batch, and their targets.
 
 The other crop is the one a random number of places further on in the batch, never the crop itself
-unless it is alone. Batches are in random order already, so any two crops may meet.
+unless it is alone. Batches are in random order already, so any two crops may meet. Keras's MixUp
+knows neither power nor noisy labels.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 from keras import ops
 
 from models.augmentation.base import DECIBELS, FULL_SCALE, Augmentation, no_bands
-from models.settings import Choice, Declared, Flag, Interval, Number
-
-DOMAIN = Choice("feature", "power")
-LABELS = Choice("mix", "or")
 
 _NEPER = math.log(10) / 10  # of power, per decibel
 
@@ -106,10 +103,7 @@ class Mixup(Mixing):
     A-weighting; of a wave it is the root mean square of the crop.
     """
 
-    SETTINGS: ClassVar[Declared] = {
-        "alpha": Number(0.4, above=0), "weights": Choice("beta", "uniform"), "labels": LABELS,
-        "domain": DOMAIN, "levels": Flag(default=False),
-    }
+    NAME = "mixup"
 
     @classmethod
     def contradictions(
@@ -168,7 +162,7 @@ class SamplePairing(Mixing):
     Setting: `domain`, as in :class:`Mixup`.
     """
 
-    SETTINGS: ClassVar[Declared] = {"domain": DOMAIN}
+    NAME = "sample_pairing"
 
     def augment(self, x: Any, targets: Any, noisy: Any) -> tuple[Any, Any, Any]:
         """Average every crop with its partner."""
@@ -187,7 +181,7 @@ class Extrapolation(Mixing):
     Setting: `strength` (0 to 1), [lowest, highest], drawn for each crop.
     """
 
-    SETTINGS: ClassVar[Declared] = {"strength": Interval((0.1, 0.5), above=0, high=1)}
+    NAME = "extrapolation"
 
     def augment(self, x: Any, targets: Any, noisy: Any) -> tuple[Any, Any, Any]:
         """Move every crop away from another one of its class."""
@@ -213,9 +207,7 @@ class Concatenation(Mixing):
     of 2 s; `labels` and `domain` as in :class:`Mixup`.
     """
 
-    SETTINGS: ClassVar[Declared] = {
-        "fade": Number(0.02, above=0, high=1), "labels": LABELS, "domain": DOMAIN,
-    }
+    NAME = "concatenation"
 
     def augment(self, x: Any, targets: Any, noisy: Any) -> tuple[Any, Any, Any]:
         """Cross-fade every crop with its partner."""
@@ -241,12 +233,8 @@ class SpecMix(Mixing):
     :class:`Mixup`.
     """
 
+    NAME = "specmix"
     FRAMES_ONLY = True
-    SETTINGS: ClassVar[Declared] = {
-        "n_time": Number(2, low=0, whole=True), "time_share": Number(0.3, above=0, high=1),
-        "n_bands": Number(2, low=0, whole=True), "band_share": Number(0.3, above=0, high=1),
-        "labels": LABELS,
-    }
 
     def augment(self, x: Any, targets: Any, noisy: Any) -> tuple[Any, Any, Any]:
         """Put parts of its partner into every crop."""

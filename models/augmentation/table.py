@@ -8,10 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from models import options
 from models.augmentation.base import Augmentation
-from models.augmentation.geometry import TimeShift
+from models.augmentation.geometry import (
+    BandShift,
+    MelWarp,
+    ResizedCrop,
+    Stretch,
+    TimeShift,
+)
 from models.augmentation.levels import Equalizer, Gain
-from models.augmentation.masking import Masks
+from models.augmentation.masking import Erasing, Masks
 from models.augmentation.mixing import (
     Concatenation,
     Extrapolation,
@@ -19,19 +26,13 @@ from models.augmentation.mixing import (
     SamplePairing,
     SpecMix,
 )
-from models.settings import hint, resolve
 
-# In the order of their application: level, place and extent, mixtures, and masks over all of it.
+# In the order of models.options.AUGMENTATIONS.
 AUGMENTATIONS: dict[str, type[Augmentation]] = {
-    "gain": Gain,
-    "equalizer": Equalizer,
-    "time_shift": TimeShift,
-    "extrapolation": Extrapolation,
-    "concatenation": Concatenation,
-    "sample_pairing": SamplePairing,
-    "mixup": Mixup,
-    "specmix": SpecMix,
-    "masks": Masks,
+    kind.NAME: kind for kind in (
+        Gain, Equalizer, TimeShift, Stretch, ResizedCrop, MelWarp, BandShift, Extrapolation,
+        Concatenation, SamplePairing, Mixup, SpecMix, Masks, Erasing,
+    )
 }
 
 
@@ -44,7 +45,8 @@ def augmentation_layers(
     Parameters
     ----------
     settings : mapping of str to mapping
-        The settings of each augmentation by its name; ``{}`` has the defaults.
+        The settings of each augmentation by its name, see :data:`models.options.AUGMENTATIONS`;
+        ``{}`` has the defaults.
     unit : str
         Of the features, as :attr:`features.base.Feature.units` has it.
     fill : array-like [shape=(width,)] or a number
@@ -73,18 +75,19 @@ def augmentation_layers(
     >>> [layer.name for layer in layers]
     ['gain', 'masks']
     """
-    errors = [f"augment.{name} is unknown; {hint(name, AUGMENTATIONS)}"
-              for name in settings if name not in AUGMENTATIONS]
-    for name, kind in AUGMENTATIONS.items():
-        if name in settings:
-            what = f"augment.{name}"
-            values, wrong = resolve(what, settings[name], kind.declared())
-            errors += wrong or kind.contradictions(what, values, unit=unit, bands=bands)
+    values, problems = options.AUGMENTATIONS.check(settings)
+    errors = [problem.line("augment") for problem in problems]
+    wrong = {problem.path[:1] for problem in problems}
+    for name, own in values.items():
+        if (name,) not in wrong:
+            errors += AUGMENTATIONS[name].contradictions(
+                f"augment.{name}", own, unit=unit, bands=bands
+            )
     if errors:
         raise ValueError("\n".join(errors))
     return [
-        kind(name=name, unit=unit, fill=fill, seed=_seed(seed, name), **settings[name])
-        for name, kind in AUGMENTATIONS.items() if name in settings
+        AUGMENTATIONS[name](name=name, unit=unit, fill=fill, seed=_seed(seed, name), **own)
+        for name, own in values.items()
     ]
 
 

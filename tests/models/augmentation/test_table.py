@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models import options
 from models.augmentation.base import FULL_SCALE
 from models.augmentation.table import AUGMENTATIONS, augmentation_layers
 
 WIDTH = 12
 FILL = np.linspace(-70, -40, WIDTH)
 UNITS = {FULL_SCALE: 0.0, "dB": FILL}
+DEFAULTS, _ = options.AUGMENTATIONS.check({name: {} for name in AUGMENTATIONS})
 EVERY = [
     (name, unit) for name, kind in AUGMENTATIONS.items() for unit in UNITS
-    if not kind.contradictions(name, {k: s.default for k, s in kind.declared().items()}, unit=unit,
-                               bands=True)
+    if not kind.contradictions(name, DEFAULTS[name], unit=unit, bands=True)
 ]
 
 
@@ -39,6 +40,10 @@ def assert_same(one, other):
 
 def differ(one, other):
     return not np.array_equal(one["features"], other["features"])
+
+
+def test_the_table_of_options_lists_every_augmentation_in_order():
+    assert list(AUGMENTATIONS) == list(options.AUGMENTATIONS.options)
 
 
 def test_every_augmentation_works_on_frames():
@@ -155,18 +160,18 @@ def test_everything_wrong_is_listed():
         augmentation_layers(settings, unit="PCEN", fill=0.0, seed=0)
     assert str(error.value).splitlines() == [
         "augment.mixap is unknown; did you mean mixup?",
-        "augment.gain.probability is 2; needs a number from 0 to 1",
-        "augment.gain.db is -1; needs a number from 0",
+        "augment.gain.db is -1: needs a number from 0",
+        "augment.gain.probability is 2: needs a number from 0 to 1",
+        "augment.mixup is 3: needs a mapping of some of its settings: probability, alpha, weights, "
+        "labels, domain, levels",
+        "augment.masks.n_tme is no setting of masks; did you mean n_time?",
         "augment.equalizer needs features in dB; these are in PCEN",
         "augment.sample_pairing.domain: power needs features in dB; these are in PCEN",
-        "augment.mixup is 3; needs settings by name; known: probability, alpha, weights, labels, "
-        "domain, levels",
-        "augment.masks.n_tme is unknown; did you mean n_time?",
     ]
 
 
 def test_coefficients_and_waves_are_no_bands():
-    for name in ("gain", "equalizer"):
+    for name in ("gain", "equalizer", "resized_crop", "mel_warp", "band_shift"):
         with pytest.raises(ValueError, match=f"augment.{name} needs frequency bands"):
             augmentation_layers({name: {}}, unit="dB", fill=FILL, seed=0, bands=False)
     with pytest.raises(ValueError, match="masks needs frames of several values"):
