@@ -84,7 +84,7 @@ def export_run(
     PipelineError
         If the run cannot be exported, or the model does not pass its check. `out` stays as it was.
     """
-    if kind == "litert" and trained.recipe.mixed_precision:
+    if kind == "litert" and trained.recipe.precision != "float32":
         raise UsageError(
             f"{folder.path} was trained with mixed precision, and LiteRT does not compute in "
             "float16; give --format saved_model or onnx, or train again without --mixed-precision"
