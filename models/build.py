@@ -22,6 +22,11 @@ from models.metrics import Lwlrap
 from models.network_settings import choice_problems, setting_problems
 from models.networks import notebook
 from models.networks.cnn import cnn
+from models.networks.crnn import crnn
+from models.networks.densenet import densenet
+from models.networks.mobilenet_v2 import mobilenet_v2
+from models.networks.resnet1d import resnet1d
+from models.networks.se_resnet import se_resnet
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,13 @@ ARCHITECTURES = {
     "cnn": Architecture(cnn, least=(1, 1), any_length=True),
     "conv1d": Architecture(notebook.conv1d, least=(1616,)),
     "conv2d": Architecture(notebook.conv2d, least=(16, 16)),
+    "crnn": Architecture(crnn, least=(1, 1), any_length=True),
+    "densenet": Architecture(densenet, least=(1, 1), any_length=True),
     "dummy1d": Architecture(notebook.dummy1d, least=(1,)),
     "dummy2d": Architecture(notebook.dummy2d, least=(1, 1)),
+    "mobilenet_v2": Architecture(mobilenet_v2, least=(1, 1), any_length=True),
+    "resnet1d": Architecture(resnet1d, least=(1,), any_length=True),
+    "se_resnet": Architecture(se_resnet, least=(1, 1), any_length=True),
 }
 
 # single: exactly one label per clip; multi: any number

@@ -2,11 +2,11 @@
 
 Four blocks of two 3 x 3 convolutions each, every convolution without a bias and with batch
 normalization and ReLU; after each block frames and bands are halved. Bands are averaged, time is
-pooled. Networks of this kind won the tagging tasks of DCASE 2018 and 2019; the size ``large`` has
-the channels of the first place of FSDKaggle2019 (https://github.com/lRomul/argus-freesound), whose
-auxiliary heads and attention are settings here. The table is for 220 frames of 80 bands, 80 classes
-and the default settings; ``scores`` is the output that :mod:`models.build` adds. Each row has the
-parameters of all layers since the row before.
+pooled. The size ``large`` has the channels of the first place of FSDKaggle2019
+(https://github.com/lRomul/argus-freesound), whose auxiliary heads and attention are settings here.
+The tables are for 220 frames of 80 bands, 80 classes and the default settings; ``scores`` is the
+output that :mod:`models.build` adds. Each row has the parameters of all layers since the row
+before.
 
 cnn
     ======================  ===============  ==========
@@ -83,7 +83,7 @@ def cnn(
     dropout : float, 0 <= dropout < 1
         Before and after the dense layer.
     stem_stride : {1, 2}
-        Of the first convolution, along frames and bands. With 2 a step takes about a quarter.
+        Of the first convolution, along frames and bands.
 
     Returns
     -------

@@ -244,7 +244,7 @@ GOOD = {"labels": "multi", "normalization": "min-max"}
     ("arguments", "options", "message"),
     [
         (("dummy", (2000,), 4), {}, "model is 'dummy'; did you mean dummy"),
-        (("wavenet", (2000,), 4), {}, "known: cnn, conv1d, conv2d, dummy1d, dummy2d"),
+        (("wavenet", (2000,), 4), {}, "known: cnn, conv1d, conv2d, crnn"),
         (("conv1d", (1615,), 4), {}, "conv1d needs at least 1616 samples, not 1615"),
         (("conv1d", (173, 40), 4), {}, r"\(173, 40\); conv1d takes \(samples,\)"),
         (("conv1d", (None,), 4), {}, r"\(None,\); .* whole numbers"),
