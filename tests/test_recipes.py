@@ -45,8 +45,8 @@ def run_names(recipe):
 
 
 def test_the_recipes_are_there():
-    assert {"planet-1st", "notebook", "notebook-quick", "esc10", "esc10-long",
-            "fsd-small"} <= set(NAMES)
+    assert {"2018-1st", "2018-4th", "2018-8th", "2018-11th", "planet-1st", "notebook",
+            "notebook-quick", "esc10", "esc10-long", "fsd-small", "fsdkaggle2019"} <= set(NAMES)
 
 
 def test_every_stage_accepts_it(recipe):
