@@ -119,7 +119,7 @@ class Mixup(Mixing):
         """Mix every crop with its partner."""
         n_crops = ops.shape(x)[0]
         partner = self.partners(n_crops)
-        weight = self.weights(n_crops)
+        weight = self.draw_weights(n_crops)
         other = ops.take(x, partner, axis=0)
         targets, noisy = self.combine(targets, noisy, partner, weight)
         if not self.settings["levels"]:
@@ -130,7 +130,7 @@ class Mixup(Mixing):
             return (share * x + (1 - share) * other) / ops.sqrt(loudness), targets, noisy
         return self.mean(x, other, ops.square(share) / loudness), targets, noisy
 
-    def weights(self, n_crops: Any) -> Any:
+    def draw_weights(self, n_crops: Any) -> Any:
         """Draw the weight of each crop [shape=(crops,)]."""
         if self.settings["weights"] == "uniform":
             return self.uniform((n_crops,))

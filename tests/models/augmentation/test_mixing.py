@@ -78,12 +78,12 @@ def test_or_keeps_the_labels_of_both(layer, apply):
 
 
 def test_weights_follow_the_beta_distribution():
-    weight = np.asarray(Mixup(alpha=0.5).weights(20000))
+    weight = np.asarray(Mixup(alpha=0.5).draw_weights(20000))
     assert ((weight >= 0) & (weight <= 1)).all()
     # Variance of Beta(a, a): 1 / (4 * (2 * a + 1)); standard errors are 0.0025 and 0.0006.
     np.testing.assert_allclose(weight.mean(), 0.5, atol=0.012)
     np.testing.assert_allclose(weight.var(), 1 / 8, atol=0.004)
-    assert np.isfinite(np.asarray(Mixup(alpha=0.001).weights(20000))).all()
+    assert np.isfinite(np.asarray(Mixup(alpha=0.001).draw_weights(20000))).all()
 
 
 @pytest.mark.parametrize(("unit", "domain"), [("dB", "power"), (FULL_SCALE, "feature")])

@@ -109,6 +109,14 @@ def test_draws_follow_the_seed_and_can_be_resumed(name, unit, crops, apply):
     assert_same(apply(resumed, batch), second)
 
 
+@pytest.mark.parametrize(("name", "unit"), EVERY)
+def test_a_model_can_hold_it_and_has_no_weights_of_it(name, unit):
+    layer = make(name, unit)
+    model = keras.Sequential([layer])
+    assert layer.weights == model.weights == model.trainable_variables == []
+    assert model.variables == layer.variables  # its random generator
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize(("name", "unit"), EVERY)
 def test_it_computes_in_float32_under_mixed_precision(name, unit, policy, crops, apply):
