@@ -18,7 +18,6 @@ from keras import KerasTensor
 from numpy.typing import ArrayLike
 
 from models.layers import MinMaxCentring, standardization
-from models.metrics import Lwlrap
 from models.network_settings import choice_problems, setting_problems
 from models.networks import notebook
 from models.networks.cnn import cnn
@@ -112,7 +111,7 @@ def build(
     Returns
     -------
     keras.Model [input (clips, ...), output (clips, n_classes) float32]
-        Not compiled: see :func:`compile_for`. The output is float32 under any dtype policy.
+        Not compiled. The output is float32 under any dtype policy.
         Auxiliary outputs are no part of it: see :func:`training_outputs`.
 
     Raises
@@ -196,50 +195,6 @@ def training_outputs(model: keras.Model) -> list[KerasTensor]:
     3
     """
     return list(getattr(model, "auxiliary_scores", ()))
-
-
-def compile_for(model: keras.Model, labels: str, learning_rate: float) -> None:
-    """Give a model its loss, Adam, and the metrics to watch.
-
-    ``single``: categorical cross-entropy; accuracy and lwlrap. ``multi``: the mean over classes of
-    binary cross-entropy; lwlrap. Targets are (clips, n_classes), 0 to 1.
-
-    Parameters
-    ----------
-    model : keras.Model
-        As :func:`build` made it for the same `labels`; it is changed in place.
-    labels : {"single", "multi"}
-        One label per clip, or any number.
-    learning_rate : float > 0 [scalar]
-        Of Adam.
-
-    Raises
-    ------
-    ValueError
-        If `labels` is unknown.
-
-    Notes
-    -----
-    Under the policy ``mixed_float16`` Keras wraps Adam to scale the loss. A file does not keep the
-    policy of the whole model, so set it before loading a model to train it further: otherwise Keras
-    warns and drops the optimizer's state. Predicting does not need it.
-
-    Examples
-    --------
-    >>> model = build("dummy1d", (16000,), 10, labels="single", normalization="min-max")
-    >>> compile_for(model, "single", learning_rate=1e-3)
-    >>> model.loss.name
-    'categorical_crossentropy'
-    """
-    if problems := choice_problems("labels", labels, ACTIVATIONS):
-        raise ValueError("\n".join(problems))
-    if labels == "single":
-        loss = keras.losses.CategoricalCrossentropy()
-        metrics = [keras.metrics.CategoricalAccuracy(name="accuracy"), Lwlrap()]
-    else:
-        loss = keras.losses.BinaryCrossentropy()
-        metrics = [Lwlrap()]
-    model.compile(keras.optimizers.Adam(learning_rate), loss=loss, metrics=metrics)
 
 
 def _shape_problems(name: str, shape: tuple[int | None, ...], channels: int) -> list[str]:

@@ -70,9 +70,9 @@ def make_parser(
         )
     for section in (name for name, keys in sections.items() if keys is None):
         field = named_section(section, stage, fields)
-        group = parser.add_argument_group(f"settings of one entry of section {section}")
+        entries = parser.add_argument_group(f"settings of one entry of section {section}")
         # Only for show: the names are params.yaml's, see `expand_dotted`.
-        group.add_argument(
+        entries.add_argument(
             f"--{section}.NAME.KEY", metavar="VALUE", default=argparse.SUPPRESS,
             help=f"{field.help}; the same as --set {section}.NAME.KEY=VALUE",
         )

@@ -70,7 +70,7 @@ def make_model(
         )
     except ValueError as error:
         errors += [f"on {recipe.features}: {line}" for line in str(error).splitlines()]
-    losses = []
+    losses: list[Any] = []
     for settings in (recipe.loss, recipe.noisy_loss):
         try:
             losses.append(make_loss(settings, labels=recipe.labels) if settings else losses[0])

@@ -239,7 +239,7 @@ def test_what_cannot_be_exported(trained, export, call_stage, tmp_path):
     ended = export("logmel", root=root)
     assert ended.code == 2
     assert "is an ensemble, without a model of its own; name one of its members: a, b" in ended.err
-    settings = {**record["settings"], "mixed_precision": True}
+    settings = {**record["settings"], "precision": "mixed_float16"}
     path.write_text(json.dumps({**record, "settings": settings}))
     ended = export("logmel", "--format", "litert", root=root)
     assert ended.code == 2

@@ -156,7 +156,10 @@ def recipe(**other):
         "overlap": 0.0, "score_seconds": None, "curated": True, "noisy_share": None,
         "balance": False, "teacher": None, "batch_size": 8, "epochs": 10,
         "learning_rate": 0.1, "patience": 3, "monitor": "loss", "seed": 0,
-        "mixed_precision": False, **other,
+        "network": {}, "start_from": None, "augment": {},
+        "loss": {"kind": "cross-entropy", "label_smoothing": 0.0}, "noisy_loss": None,
+        "noisy_head": False, "optimizer": {"kind": "adam"}, "schedule": {"kind": "constant"},
+        "averaging": {"kind": "none"}, "keep": "best", "precision": "float32", **other,
     })
 
 

@@ -26,7 +26,10 @@ RECIPE = Recipe(
     features="logmel", model="cnn", labels="multi", noisy=True, seconds=0.095, pad="silence",
     normalization="standardize", crops="clip", seconds_max=None, overlap=0.0, score_seconds=None,
     curated=True, noisy_share=None, balance=False, teacher=None, batch_size=4, epochs=3,
-    learning_rate=0.1, patience=3, monitor="loss", seed=0, mixed_precision=False,
+    learning_rate=0.1, patience=3, monitor="loss", seed=0, network={}, start_from=None, augment={},
+    loss={"kind": "cross-entropy", "label_smoothing": 0.0}, noisy_loss=None, noisy_head=False,
+    optimizer={"kind": "adam"}, schedule={"kind": "constant"}, averaging={"kind": "none"},
+    keep="best", precision="float32",
 )  # crops of 10 frames
 LABELS = tuple(
     Label(f"{i:02}.wav", (CLASSES[0 if i % 4 else 1 + i % 8 // 4],),
