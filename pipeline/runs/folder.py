@@ -58,7 +58,7 @@ class RunRecord:
         The recipe and the feature that a training was run with.
     fingerprint : str
         Of the feature.
-    clips, network, training_version
+    clips, network_digest, training_version
         The rest of a training's identity, see :mod:`pipeline.runs.identity`.
     method : str
     members : tuple of str
@@ -77,7 +77,7 @@ class RunRecord:
     feature: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     clips: str = ""
-    network: str = ""
+    network_digest: str = ""
     training_version: int = 0
     method: str = ""
     members: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class RunRecord:
 # What run.json holds, in this order.
 _KEYS = {
     "train": ("kind", "label_mode", "seed", "folds", "fingerprint", "settings", "feature",
-              "classes", "clips", "network", "training_version"),
+              "classes", "clips", "network_digest", "training_version"),
     "ensemble": ("kind", "method", "members", "weights", "label_mode", "classes", "seed",
                  "made_of"),
 }

@@ -37,7 +37,7 @@ TRAINING_VERSION = 1
 SCORING_VERSION = 1
 
 # Keys of an identity that run.json repeats.
-_RECORDED = ("feature", "classes", "clips", "network", "training_version")
+_RECORDED = ("feature", "classes", "clips", "network_digest", "training_version")
 
 # Keys of a run's identity that have one value per fold, by the fold's number as text.
 _PER_FOLD = ("pseudo_labels",)
@@ -45,7 +45,7 @@ _PER_FOLD = ("pseudo_labels",)
 _EXPLAINED = {
     "pseudo_labels": "pseudo_labels: the teacher gives other labels",
     "clips": "clips: other clips, labels, folds or audio",
-    "network": "network: other layers than the model was trained with",
+    "network_digest": "network: other layers than the model was trained with",
     "training_version": "training_version: the code trains differently by now",
 }
 
@@ -56,7 +56,7 @@ def make_identity(
 ) -> dict[str, Any]:
     """Everything but the network that decides the scores of a training on these clips, for JSON.
 
-    The caller adds ``network``: :func:`known_network` may have it from an earlier training,
+    The caller adds ``network_digest``: :func:`known_network` may have it from an earlier training,
     otherwise :func:`pipeline.training.network.network_digest` computes it, which needs TensorFlow.
     `pseudo_labels` are the digests of a teacher's labels, by the fold's number as text;
     :func:`fold_identity` picks a fold's own.
@@ -99,8 +99,8 @@ def known_network(folder: RunFolder, identity: Mapping[str, Any], sources: str) 
 
     `identity` is without the network.
     """
-    return next((r["identity"]["network"] for r in _begun_with(folder, identity)
-                 if r.get("sources") == sources and "network" in r["identity"]), None)
+    return next((r["identity"]["network_digest"] for r in _begun_with(folder, identity)
+                 if r.get("sources") == sources and "network_digest" in r["identity"]), None)
 
 
 def known_threads(folder: RunFolder, identity: Mapping[str, Any]) -> int | None:
@@ -116,7 +116,9 @@ def _begun_with(folder: RunFolder, identity: Mapping[str, Any]) -> Iterator[dict
     """Records of the folds with this identity, the network aside."""
     for fold in folder.begun_folds():
         record, wanted = fold.read(), fold_identity(identity, fold.fold)
-        if record and {k: v for k, v in record["identity"].items() if k != "network"} == wanted:
+        if not record:
+            continue
+        if {k: v for k, v in record["identity"].items() if k != "network_digest"} == wanted:
             yield record
 
 

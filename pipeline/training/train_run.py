@@ -87,7 +87,7 @@ def train_run(
         task = NetworkTask(recipe, store.spec, len(dataset.classes), threads)
         # In a worker that will train a fold, so that TensorFlow starts no more often.
         (network,) = imap(build_network, [task], jobs=min(jobs, len(wanted)), backend="loky")
-    identity["network"] = network
+    identity["network_digest"] = network
     left, earlier = identities.unfinished_folds(folder, identity, wanted, resume=resume)
 
     print(f"{folder.path}: {recipe.model} on {store.path}, {len(dataset.classes)} classes, "

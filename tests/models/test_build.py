@@ -38,6 +38,7 @@ import sys
 import keras
 import numpy as np
 import models.build
+import models.metrics
 
 for path in sys.argv[1:]:
     model = keras.saving.load_model(path, safe_mode=True)

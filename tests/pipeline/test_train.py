@@ -374,7 +374,7 @@ class Killed(BaseException):
 def kill_after(monkeypatch):
     """Make trainings end as if killed after an epoch."""
     def kill(epoch):
-        def row(self, values, seconds, *, best):
+        def row(self, values, seconds, *, mark):
             if values["epoch"] == epoch:
                 raise Killed
 
@@ -390,7 +390,7 @@ DROPOUT = ("--features", "waveform", "--model", "conv1d", "--seconds", 0.203, "-
 
 @pytest.mark.parametrize(("flags", "epochs"), [
     (DROPOUT, (1, 3)),
-    (("--mixed-precision", "--fold", 1, "--epochs", 4), (2,)),  # and Adam's wrapper
+    (("--precision", "mixed_float16", "--fold", 1, "--epochs", 4), (2,)),  # and Adam's wrapper
 ])
 def test_going_on_gives_what_never_stopping_gives(
     world, train, kill_after, monkeypatch, flags, epochs
