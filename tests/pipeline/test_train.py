@@ -388,8 +388,19 @@ DROPOUT = ("--features", "waveform", "--model", "conv1d", "--seconds", 0.203, "-
            "--epochs", 4, "--patience", 4, "--batch-size", 6)
 
 
+# Every random layer, every average and schedule.
+EVERYTHING = ("--model", "cnn", "--network.size", "tiny", "--augment",
+              "{time_shift: {}, stretch: {}, mixup: {probability: 0.8}, concatenation: {}}",
+              "--optimizer.kind", "adamw", "--schedule", "{kind: cosine, warmup_epochs: 1}",
+              "--averaging", "{kind: ema, momentum: 0.9}", "--keep", "last",
+              "--precision", "mixed_bfloat16", "--noisy", "--noisy-share", 0.25,
+              "--noisy-loss.kind", "lsoft", "--fold", 1, "--epochs", 4)
+
+
 @pytest.mark.parametrize(("flags", "epochs"), [
     (DROPOUT, (1, 3)),
+    (EVERYTHING, (1, 3)),
+    ((*EVERYTHING, "--averaging", "{kind: swa, start: 0.25}", "--balance"), (2,)),
     (("--precision", "mixed_float16", "--fold", 1, "--epochs", 4), (2,)),  # and Adam's wrapper
 ])
 def test_going_on_gives_what_never_stopping_gives(
@@ -858,3 +869,30 @@ def test_without_tensorflow_it_says_how_to_get_it(world, run_stage, tmp_path):
     assert ended.code == 2
     assert "pip install '.[train]'" in ended.err
     assert "Traceback" not in ended.err
+
+
+# ---- from the weights of another run
+
+
+def test_a_run_starts_from_the_weights_of_another(world, train):
+    train("--run", "first", "--keep", "last")
+    ended = train("--run", "second", "--start-from", "first", "--keep", "last", "--epochs", 1,
+                  "--learning-rate", 1e-12)
+    assert ended.code == 0, ended.err
+    found, expected = (RunFolder(world.runs, name).load()[0] for name in ("second", "first"))
+    np.testing.assert_allclose(found.values, expected.values, atol=1e-6)
+
+
+def test_starting_from_a_run_that_is_not_trained_is_refused(world, train):
+    ended = train("--run", "second", "--start-from", "first")
+    assert ended.code == 2
+    assert "fold 0 of" in ended.err
+    assert "fold 1 of" in ended.err
+
+
+@pytest.mark.parametrize("flags", [("--noisy-share", 0.5), ("--no-curated",)])
+def test_training_on_noisy_clips_needs_some(world, train, flags):
+    world.relabel(lambda label: label if label.split != "noisy" else None)
+    ended = train("--noisy", *flags)
+    assert ended.code == 2
+    assert "labels.csv has no noisy clips" in ended.err
