@@ -40,10 +40,9 @@ SCORING_VERSION = 1
 _RECORDED = ("feature", "classes", "clips", "network_digest", "training_version")
 
 # Keys of a run's identity that have one value per fold, by the fold's number as text.
-_PER_FOLD = ("pseudo_labels", "initial_weights")
+_PER_FOLD = ("pseudo_labels",)
 
 _EXPLAINED = {
-    "initial_weights": "initial_weights: the run to start from was trained again",
     "pseudo_labels": "pseudo_labels: the teacher gives other labels",
     "clips": "clips: other clips, labels, folds or audio",
     "network_digest": "network: other layers than the model was trained with",
@@ -54,14 +53,12 @@ _EXPLAINED = {
 def make_identity(
     recipe: Recipe, store: Store, classes: Sequence[str], labels: Iterable[Label], *,
     pseudo_labels: Mapping[str, str] | None = None,
-    initial_weights: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything but the network that decides the scores of a training on these clips, for JSON.
 
     The caller adds ``network_digest``: :func:`known_network` may have it from an earlier training,
     otherwise :func:`pipeline.training.network.network_digest` computes it, which needs TensorFlow.
-    `pseudo_labels` and `initial_weights` are the digests of a teacher's labels, and of the models
-    that the folds start from, by the fold's number as text;
+    `pseudo_labels` are the digests of a teacher's labels, by the fold's number as text;
     :func:`fold_identity` picks a fold's own.
     """
     digest = hashlib.sha256()
@@ -74,7 +71,6 @@ def make_identity(
         **asdict(recipe), "feature": feature_facts(store.spec), "classes": list(classes),
         "clips": digest.hexdigest(), "training_version": TRAINING_VERSION,
         **({} if pseudo_labels is None else {"pseudo_labels": dict(pseudo_labels)}),
-        **({} if initial_weights is None else {"initial_weights": dict(initial_weights)}),
     }
 
 

@@ -23,7 +23,6 @@ from pipeline.training.callbacks import (
 )
 from pipeline.training.checkpoint import EpochRow
 from pipeline.training.fold_data import FoldData, open_fold_data
-from pipeline.training.initial_models import copy_weights
 from pipeline.training.network import make_model
 from pipeline.training.task import FoldTask
 from pipeline.training.trainer import BATCH, Trainer
@@ -62,8 +61,6 @@ def _train(task: FoldTask) -> None:
         history = checkpoint.restore(folder.checkpoint, model)
         display.say(f"resumes after epoch {len(history)}")
     else:
-        if task.initial is not None:
-            copy_weights(task.initial, model.network)
         folder.begin(task.identity, sources=task.sources, threads=task.threads)
     display.say(data.summary)
     if not is_over(history, recipe):

@@ -21,7 +21,6 @@ from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.metrics import lwlrap
 from pipeline.store.reader import Store
 from pipeline.training import examples, pseudo_labels
-from pipeline.training.initial_models import initial_models, model_digests
 from pipeline.training.task import FoldTask, NetworkTask, sources_digest
 
 # Training and validation clips of a fold.
@@ -80,14 +79,8 @@ def train_run(
         splits, of_teacher = _taught(splits, teachers, dataset.classes)
         notes += of_teacher
         digests = pseudo_labels.pseudo_label_digests(folder, folds)
-    initial: dict[int, Path] = {}
-    if recipe.start_from is not None:
-        initial = initial_models(RunFolder(folder.runs_dir, recipe.start_from),
-                                 {fold: validation for fold, (_, validation) in splits.items()})
-    identity = identities.make_identity(
-        recipe, store, dataset.classes, chosen, pseudo_labels=digests,
-        initial_weights=model_digests(initial) if initial else None,
-    )
+    identity = identities.make_identity(recipe, store, dataset.classes, chosen,
+                                        pseudo_labels=digests)
     jobs, sources = worker_count(jobs), sources_digest()
     # By all folds, not those that are wanted or left: the scores must not depend on these.
     asked = max(1, worker_count(-1) // max(1, min(jobs, len(folds))))
@@ -111,8 +104,7 @@ def train_run(
     tasks = [
         FoldTask(recipe, identities.fold_identity(identity, fold), sources, folder.fold(fold),
                  store.path, dataset.classes, *splits[fold], threads=threads,
-                 side_by_side=side_by_side, teacher=teachers.get(fold),
-                 initial=initial.get(fold))
+                 side_by_side=side_by_side, teacher=teachers.get(fold))
         for fold in left
     ]
     identities.write_record(folder, identity, store.spec, recipe, folds)

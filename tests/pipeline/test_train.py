@@ -871,25 +871,6 @@ def test_without_tensorflow_it_says_how_to_get_it(world, run_stage, tmp_path):
     assert "Traceback" not in ended.err
 
 
-# ---- from the weights of another run
-
-
-def test_a_run_starts_from_the_weights_of_another(world, train):
-    train("--run", "first", "--keep", "last")
-    ended = train("--run", "second", "--start-from", "first", "--keep", "last", "--epochs", 1,
-                  "--learning-rate", 1e-12)
-    assert ended.code == 0, ended.err
-    found, expected = (RunFolder(world.runs, name).load()[0] for name in ("second", "first"))
-    np.testing.assert_allclose(found.values, expected.values, atol=1e-6)
-
-
-def test_starting_from_a_run_that_is_not_trained_is_refused(world, train):
-    ended = train("--run", "second", "--start-from", "first")
-    assert ended.code == 2
-    assert "fold 0 of" in ended.err
-    assert "fold 1 of" in ended.err
-
-
 @pytest.mark.parametrize("flags", [("--noisy-share", 0.5), ("--no-curated",)])
 def test_training_on_noisy_clips_needs_some(world, train, flags):
     world.relabel(lambda label: label if label.split != "noisy" else None)
