@@ -87,7 +87,7 @@ def export_run(
     if kind == "litert" and trained.recipe.precision != "float32":
         raise UsageError(
             f"{folder.path} was trained with mixed precision, and LiteRT does not compute in "
-            "float16; give --format saved_model or onnx, or train again without --mixed-precision"
+            "16 bits; give --format saved_model or onnx, or train again with --precision float32"
         )
     _check_tiling(folder, trained)
     check_packages(kind)

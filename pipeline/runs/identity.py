@@ -40,9 +40,10 @@ SCORING_VERSION = 1
 _RECORDED = ("feature", "classes", "clips", "network_digest", "training_version")
 
 # Keys of a run's identity that have one value per fold, by the fold's number as text.
-_PER_FOLD = ("pseudo_labels",)
+_PER_FOLD = ("pseudo_labels", "initial_weights")
 
 _EXPLAINED = {
+    "initial_weights": "initial_weights: the run to start from has another model",
     "pseudo_labels": "pseudo_labels: the teacher gives other labels",
     "clips": "clips: other clips, labels, folds or audio",
     "network_digest": "network: other layers than the model was trained with",
@@ -53,14 +54,16 @@ _EXPLAINED = {
 def make_identity(
     recipe: Recipe, store: Store, classes: Sequence[str], labels: Iterable[Label], *,
     pseudo_labels: Mapping[str, str] | None = None,
+    initial_weights: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything but the network that decides the scores of a training on these clips, for JSON.
 
     The caller adds ``network_digest``: :func:`known_network` may have it from an earlier training,
     otherwise :func:`pipeline.training.network.network_digest` computes it, which needs TensorFlow.
-    `pseudo_labels` are the digests of a teacher's labels, by the fold's number as text;
-    :func:`fold_identity` picks a fold's own.
+    `pseudo_labels` are the digests of a teacher's labels, by the fold's number as text, and
+    `initial_weights` those of the models to start from; :func:`fold_identity` picks a fold's own.
     """
+    per_fold = {"pseudo_labels": pseudo_labels, "initial_weights": initial_weights}
     digest = hashlib.sha256()
     for label in labels:
         crc32 = int(store.crc32[store.index_of(label.clip_id)])
@@ -70,7 +73,7 @@ def make_identity(
     return {
         **asdict(recipe), "feature": feature_facts(store.spec), "classes": list(classes),
         "clips": digest.hexdigest(), "training_version": TRAINING_VERSION,
-        **({} if pseudo_labels is None else {"pseudo_labels": dict(pseudo_labels)}),
+        **{key: dict(value) for key, value in per_fold.items() if value is not None},
     }
 
 

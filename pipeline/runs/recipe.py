@@ -98,6 +98,9 @@ def _contradictions(recipe: Recipe) -> list[str]:
                 f"--noisy-share {recipe.noisy_share:g} of --batch-size {recipe.batch_size} is "
                 f"{recipe.noisy_per_batch} clips; it needs 1 to {recipe.batch_size - 1}"
             )
+    if recipe.noisy_head and not recipe.curated:
+        errors.append("--noisy-head and --no-curated contradict each other: nothing would train "
+                      "the output layer that is kept")
     if recipe.teacher is not None and not recipe.noisy:
         errors.append(f"--teacher is {recipe.teacher}, whose labels are of noisy clips; it needs "
                       "--noisy")

@@ -23,6 +23,7 @@ from pipeline.training.callbacks import (
 )
 from pipeline.training.checkpoint import EpochRow
 from pipeline.training.fold_data import FoldData, open_fold_data
+from pipeline.training.initial_weights import set_initial_weights
 from pipeline.training.network import make_model
 from pipeline.training.task import FoldTask
 from pipeline.training.trainer import BATCH, Trainer
@@ -61,6 +62,8 @@ def _train(task: FoldTask) -> None:
         history = checkpoint.restore(folder.checkpoint, model)
         display.say(f"resumes after epoch {len(history)}")
     else:
+        if task.initial is not None:
+            set_initial_weights(model.network, task.initial)
         folder.begin(task.identity, sources=task.sources, threads=task.threads)
     display.say(data.summary)
     if not is_over(history, recipe):

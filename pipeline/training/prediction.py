@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -41,20 +42,33 @@ def load_model(
         If the file is damaged, would run code of its own, or has other input or output shapes.
     """
     path = folder.model
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; `python -m pipeline.train` writes it")
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise StoreError(f"{path}: damaged, incomplete or not a model ({reason}). Train the fold "
-                         "again") from None
+    model = read_model(path)
     if model.input_shape[1:] != crop_shape or model.output_shape[1:] != (n_classes,):
         raise StoreError(
             f"{path}: takes {model.input_shape[1:]} and gives {model.output_shape[1:]}, but the "
             f"run has crops of {crop_shape} and {n_classes} classes. Train the run again"
         )
     return model
+
+
+def read_model(path: Path) -> keras.Model:
+    """Read a model file that train wrote, not compiled.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    StoreError
+        If the file is damaged or would run code of its own.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; `python -m pipeline.train` writes it")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise StoreError(f"{path}: damaged, incomplete or not a model ({reason}). Train the fold "
+                         "again") from None
 
 
 def crop_scores(model: keras.Model, source: CropSource, crops: Crops, batch_size: int) -> Floats:

@@ -55,6 +55,8 @@ class FoldTask:
     teacher : Path or None
         File of the labels that the noisy clips get in place of their own, see
         :mod:`pipeline.training.pseudo_labels`.
+    initial : Path or None
+        Model file with the initial weights; None: random ones.
     """
 
     recipe: Recipe
@@ -68,6 +70,7 @@ class FoldTask:
     threads: int
     side_by_side: int
     teacher: Path | None = None
+    initial: Path | None = None
 
     @property
     def fold(self) -> int:

@@ -20,7 +20,7 @@ from pipeline.runtime.parallel import imap, worker_count
 from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.metrics import lwlrap
 from pipeline.store.reader import Store
-from pipeline.training import examples, pseudo_labels
+from pipeline.training import examples, initial_weights, pseudo_labels
 from pipeline.training.task import FoldTask, NetworkTask, sources_digest
 
 # Training and validation clips of a fold.
@@ -79,8 +79,15 @@ def train_run(
         splits, of_teacher = _taught(splits, teachers, dataset.classes)
         notes += of_teacher
         digests = pseudo_labels.pseudo_label_digests(folder, folds)
-    identity = identities.make_identity(recipe, store, dataset.classes, chosen,
-                                        pseudo_labels=digests)
+    initial: dict[int, Path] = {}
+    if recipe.start_from is not None:
+        source = RunFolder(folder.runs_dir, recipe.start_from)
+        initial = initial_weights.initial_models(
+            source, recipe, dataset.classes, {fold: splits[fold][1] for fold in wanted})
+    identity = identities.make_identity(
+        recipe, store, dataset.classes, chosen, pseudo_labels=digests,
+        initial_weights=initial_weights.model_digests(source, folds) if initial else None,
+    )
     jobs, sources = worker_count(jobs), sources_digest()
     # By all folds, not those that are wanted or left: the scores must not depend on these.
     asked = max(1, worker_count(-1) // max(1, min(jobs, len(folds))))
@@ -104,7 +111,8 @@ def train_run(
     tasks = [
         FoldTask(recipe, identities.fold_identity(identity, fold), sources, folder.fold(fold),
                  store.path, dataset.classes, *splits[fold], threads=threads,
-                 side_by_side=side_by_side, teacher=teachers.get(fold))
+                 side_by_side=side_by_side, teacher=teachers.get(fold),
+                 initial=initial.get(fold))
         for fold in left
     ]
     identities.write_record(folder, identity, store.spec, recipe, folds)
