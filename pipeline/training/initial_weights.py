@@ -47,7 +47,8 @@ def initial_models(
     """
     record = source.read()
     if not record.folds:
-        raise UsageError(f"--start-from: {source.path} is an ensemble, without a network of its own")
+        raise UsageError(f"--start-from {source.name}: it is an ensemble, without a network of its "
+                         "own; name one of its members")
     errors = []
     for name in ("model", "network"):
         own, other = getattr(recipe, name), getattr(record.recipe, name)

@@ -29,7 +29,8 @@ PITCH = Option("another pitch", {
     "keep": (Flag(default=False), "whether the length stays"),
     "mode": (Choice("up", "down"), "direction"),
 })
-NAMED, KIND = NamedOptions({"pitch": PITCH, "echo": Option("repeat")}), KindOptions({"pitch": PITCH})
+NAMED = NamedOptions({"pitch": PITCH, "echo": Option("repeat")})
+KIND = KindOptions({"pitch": PITCH})
 
 
 def test_what_is_left_out_has_its_default_and_the_order_is_the_tables():
@@ -53,7 +54,8 @@ def test_numbers_are_of_one_type_however_they_are_written():
     ({"pich": {}}, Problem(("pich",), "is unknown; did you mean pitch?")),
     ({"pitch": None}, Problem(("pitch",), "is None: needs a mapping of some of its settings: "
                                           "cents, steps, range, keep, mode")),
-    ({"pitch": {"cent": 1}}, Problem(("pitch", "cent"), "is no setting of pitch; did you mean cents?")),
+    ({"pitch": {"cent": 1}},
+     Problem(("pitch", "cent"), "is no setting of pitch; did you mean cents?")),
     ({"pitch": {"cents": -1}}, Problem(("pitch", "cents"), "is -1: needs a number from 0")),
     ({"pitch": {"cents": True}}, Problem(("pitch", "cents"), "is True: needs a number from 0")),
     ({"pitch": {"cents": "nan"}}, Problem(("pitch", "cents"), "is 'nan': needs a number from 0")),

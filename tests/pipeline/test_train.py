@@ -30,7 +30,7 @@ from pipeline.runs.folder import RunFolder
 from pipeline.runs.identity import differences
 from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import load
-from pipeline.runtime.errors import StoreError, UsageError
+from pipeline.runtime.errors import StoreError
 from pipeline.scoring.metrics import lwlrap
 from pipeline.store.from_arrays import write_store
 from pipeline.store.partial import JournalEntry, PartialStore
@@ -425,7 +425,7 @@ EVERYTHING = (
     "--model", "cnn", "--network", "{size: tiny, auxiliary: true}", "--noisy", "--noisy-head",
     "--noisy-loss", "{kind: lsoft}", "--augment",
     "{time_shift: {}, mixup: {probability: 0.7}, masks: {}}",
-    "--precision", "mixed_bfloat16", "--epochs", 4, "--patience", 4,
+    "--precision", "mixed_bfloat16", "--epochs", 3, "--patience", 3,
 )
 
 
@@ -441,13 +441,12 @@ def test_resuming_with_everything_random_and_averaged_gives_the_same_bits(
     asked = (*EVERYTHING, *flags, "--fold", 1)
     ended = train(*asked, "--run", "whole")
     assert ended.code == 0, ended.err
-    for epoch in (1, 3):
-        kill_after(epoch)
-        with pytest.raises(Killed):
-            train(*asked, "--run", "killed")
-        monkeypatch.undo()
+    kill_after(2)
+    with pytest.raises(Killed):
+        train(*asked, "--run", "killed")
+    monkeypatch.undo()
     ended = train(*asked, "--run", "killed", "--resume")
-    assert "resumes after epoch 3" in ended.out
+    assert "resumes after epoch 2" in ended.out
     for name in ("oof.npz", "history.csv"):
         assert world.bytes_of("killed", name) == world.bytes_of("whole", name)
     model = keras.saving.load_model(world.runs / "killed/folds/1/model.keras", safe_mode=True)
@@ -954,14 +953,9 @@ def test_what_a_run_cannot_start_from_is_said_before_anything_is_trained(done, t
 ])
 def test_a_recipe_that_cannot_be_trained_is_refused_before_the_first_epoch(world, flags, train,
                                                                           said):
-    try:
-        ended = train(*flags)
-    except UsageError as error:  # of a flag's own value
-        assert said in str(error)
-    else:
-        assert ended.code == 2
-        assert said in ended.err
-        assert "Traceback" not in ended.err
+    ended = train(*flags)
+    assert ended.code == 2
+    assert said in ended.err
     assert not (world.runs / "mfcc" / "run.json").exists()
     assert not list(world.runs.rglob("history.csv"))
 
