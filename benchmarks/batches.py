@@ -106,14 +106,22 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
     import tensorflow as tf
 
     from pipeline.training.network import make_model
+    from pipeline.training.trainer import BATCH as BATCH_KEYS
 
     dataset, labels = clips.read_dataset(data), clips.read_labels(data)
     chosen, _ = examples.select(labels, dataset, store, label_mode="multi", noisy=True)
     training, validation = examples.split(chosen, examples.folds_of(chosen)[0])
     recipe = Recipe(
-        store.spec.feature, model_name, "multi", True, SECONDS, "silence",
-        "min-max" if store.spec.feature == "waveform" else "standardize",
-        BATCH, epochs, 1e-3, epochs, "loss", 0, False,
+        features=store.spec.feature, model=model_name, labels="multi", noisy=True, seconds=SECONDS,
+        pad="silence",
+        normalization="min-max" if store.spec.feature == "waveform" else "standardize",
+        crops="clip", seconds_max=None, overlap=0.0, score_seconds=None, curated=True,
+        noisy_share=None, balance=False, teacher=None, batch_size=BATCH, epochs=epochs,
+        learning_rate=1e-3, patience=epochs, monitor="loss", seed=0, network={},
+        start_from=None, augment={},
+        loss={"kind": "cross-entropy", "label_smoothing": 0.0}, noisy_loss=None, noisy_head=False,
+        optimizer={"kind": "adam"}, schedule={"kind": "constant"}, averaging={"kind": "none"},
+        keep="best", precision="float32",
     )
     task = FoldTask(
         recipe, {}, "", RunFolder(Path(), "benchmark").fold(0), store.path, dataset.classes,
@@ -128,32 +136,35 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
         fold.source.length, rng.permutation(len(training)), fold.source.n_frames, rng
     )
     x, y = tf.constant(cut(fold.source, crops)), tf.constant(fold.targets[crops.row])
+    memory = {"features": x, "targets": y, "noisy": tf.constant(fold.noisy[crops.row])}
     parts = batch_slices(len(crops), BATCH)
 
     class Sequence(keras.utils.PyDataset):
         def __len__(self) -> int:
             return len(parts)
 
-        def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        def __getitem__(self, i: int) -> tuple[dict[str, np.ndarray]]:
             part = crops[parts[i]]
-            return cut(fold.source, part), fold.targets[part.row]
+            return ({"features": cut(fold.source, part), "targets": fold.targets[part.row],
+                     "noisy": fold.noisy[part.row]},)
 
     def fit_store() -> None:
+        arrays = backend.dataset(lambda: fold.training_batches(1), *fold.batch_shapes)
         model.fit(
-            backend.dataset(lambda: fold.training_batches(1), fold.source.crop_shape,
-                            fold.targets.shape[1:]),
+            arrays.map(lambda *each: dict(zip(BATCH_KEYS, each, strict=True))),
             steps_per_epoch=len(parts), verbose=0, shuffle=False,
         )
 
     ways = {
-        "tensors in memory": lambda: model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0),
+        "tensors in memory": lambda: model.fit(
+            memory, batch_size=BATCH, shuffle=False, verbose=0),
         "store": fit_store,
         "PyDataset, no worker": lambda: model.fit(Sequence(workers=0), shuffle=False, verbose=0),
         "PyDataset, a worker": lambda: model.fit(Sequence(workers=1), shuffle=False, verbose=0),
     }
     def feed() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for rows, features in batches(fold.source, crops, BATCH):
-            yield features, fold.targets[rows]
+        for where, features in batches(fold.source, crops, BATCH):
+            yield features, fold.targets[crops.row[where]]
 
     def only_feed() -> None:
         for _ in backend.dataset(feed, fold.source.crop_shape, y.shape[1:], n_batches=len(parts)):

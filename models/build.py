@@ -2,23 +2,30 @@
 
 A new model is a function from a Keras tensor (clips, samples, 1) or (clips, frames, features, 1)
 to a tensor (clips, activations), and a line each in :data:`ARCHITECTURES` and in
-:mod:`models.names`.
+:mod:`models.names`. Its keyword-only arguments are the settings of the network.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from types import MappingProxyType
+from typing import Any
 
 import keras
+import numpy as np
 from keras import KerasTensor
 from numpy.typing import ArrayLike
 
 from models.layers import MinMaxCentring, standardization
-from models.metrics import Lwlrap
+from models.network_settings import choice_problems, setting_problems
 from models.networks import notebook
+from models.networks.cnn import cnn
+from models.networks.crnn import crnn
+from models.networks.densenet import densenet
+from models.networks.mobilenet_v2 import mobilenet_v2
+from models.networks.resnet1d import resnet1d
+from models.networks.se_resnet import se_resnet
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,12 @@ class Architecture:
     Attributes
     ----------
     body : callable
-        Function from a tensor with a channel axis to a tensor (clips, activations).
+        Function from a tensor with a channel axis to a tensor (clips, activations), or to that and
+        a list of such tensors for auxiliary scores. Its keyword-only arguments are its settings.
     least : tuple of int
         The smallest input that the layers can process: (samples,) or (frames, features).
+    any_length : bool
+        Whether the same weights take any number of samples or frames from `least` on.
 
     Examples
     --------
@@ -38,15 +48,22 @@ class Architecture:
     (16, 16)
     """
 
-    body: Callable[[KerasTensor], KerasTensor]
+    body: Callable[..., Any]
     least: tuple[int, ...]
+    any_length: bool = False
 
 
 ARCHITECTURES = {
+    "cnn": Architecture(cnn, least=(1, 1), any_length=True),
     "conv1d": Architecture(notebook.conv1d, least=(1616,)),
     "conv2d": Architecture(notebook.conv2d, least=(16, 16)),
+    "crnn": Architecture(crnn, least=(1, 1), any_length=True),
+    "densenet": Architecture(densenet, least=(1, 1), any_length=True),
     "dummy1d": Architecture(notebook.dummy1d, least=(1,)),
     "dummy2d": Architecture(notebook.dummy2d, least=(1, 1)),
+    "mobilenet_v2": Architecture(mobilenet_v2, least=(1, 1), any_length=True),
+    "resnet1d": Architecture(resnet1d, least=(1,), any_length=True),
+    "se_resnet": Architecture(se_resnet, least=(1, 1), any_length=True),
 }
 
 # single: exactly one label per clip; multi: any number
@@ -58,7 +75,7 @@ _AXES = {1: ("samples",), 2: ("frames", "features")}
 
 def build(
     name: str,
-    input_shape: Sequence[int],
+    input_shape: Sequence[int | None],
     n_classes: int,
     *,
     labels: str,
@@ -66,6 +83,7 @@ def build(
     mean: ArrayLike | None = None,
     variance: ArrayLike | None = None,
     channels: int = 1,
+    network: Mapping[str, Any] = MappingProxyType({}),
 ) -> keras.Model:
     """Build a model from features, as the stores hold them, to scores from 0 to 1.
 
@@ -74,7 +92,8 @@ def build(
     name : str
         A key of :data:`ARCHITECTURES`.
     input_shape : sequence of int
-        Of one crop: (samples,) or (frames, features); a last axis of length 1 may follow.
+        Of one crop: (samples,) or (frames, features); a last axis of length 1 may follow. None for
+        the number of samples or frames: any, if :attr:`Architecture.any_length`.
     n_classes : int > 0 [scalar]
         Number of classes; at least 2 for one label per clip.
     labels : {"single", "multi"}
@@ -86,11 +105,14 @@ def build(
     channels : int > 0 [scalar]
         Images that lie one behind the other in the features, such as frames, deltas and
         delta-deltas; each becomes a channel of the network's input.
+    network : mapping
+        Settings of the network: keyword arguments of its function.
 
     Returns
     -------
     keras.Model [input (clips, ...), output (clips, n_classes) float32]
-        Not compiled: see :func:`compile_for`. The output is float32 under any dtype policy.
+        Not compiled. The output is float32 under any dtype policy.
+        Auxiliary outputs are no part of it: see :func:`training_outputs`.
 
     Raises
     ------
@@ -104,19 +126,20 @@ def build(
     >>> model.output_shape
     (None, 80)
     """
-    problems = _choice_problems("model", name, ARCHITECTURES)
-    problems += _choice_problems("normalization", normalization, NORMALIZATIONS)
-    problems += _choice_problems("labels", labels, ACTIVATIONS)
+    problems = choice_problems("model", name, ARCHITECTURES)
+    problems += choice_problems("normalization", normalization, NORMALIZATIONS)
+    problems += choice_problems("labels", labels, ACTIVATIONS)
     least_classes = 2 if labels == "single" else 1
     if n_classes < least_classes:
         problems.append(f"n_classes is {n_classes}; needs at least {least_classes}")
     normalizer: keras.Layer = MinMaxCentring()
     if name in ARCHITECTURES:
+        problems += setting_problems(name, ARCHITECTURES[name].body, network)
         n_axes = len(ARCHITECTURES[name].least)
         if errors := _shape_problems(name, tuple(input_shape), channels):
             problems += errors
         elif normalization == "standardize":
-            n_features = 1 if n_axes == 1 else input_shape[1]
+            n_features = 1 if n_axes == 1 else int(input_shape[1] or 0)
             try:
                 normalizer = standardization(mean, variance, n_features)
             except ValueError as error:
@@ -126,86 +149,71 @@ def build(
 
     inputs = keras.Input(tuple(input_shape), name="features")
     # float32 like the normalizer: under mixed precision it would round what it reshapes.
-    x = keras.layers.Reshape((*input_shape[:n_axes], 1), dtype="float32", name="channel")(inputs)
+    n_frames, *widths = (-1 if n is None else n for n in input_shape[:n_axes])
+    x = keras.layers.Reshape((n_frames, *widths, 1), dtype="float32", name="channel")(inputs)
     x = normalizer(x)
     if channels > 1:
-        n_frames, n_values = input_shape[0], input_shape[1] // channels
-        x = keras.layers.Reshape((n_frames, channels, n_values), name="images")(x)
+        images = (n_frames, channels, widths[0] // channels)
+        x = keras.layers.Reshape(images, name="images")(x)
         x = keras.layers.Permute((1, 3, 2), name="channels")(x)
-    x = ARCHITECTURES[name].body(x)
-    outputs = keras.layers.Dense(
-        n_classes, activation=ACTIVATIONS[labels], dtype="float32", name="scores"
-    )(x)
-    return keras.Model(inputs, outputs, name=name)
+    result = ARCHITECTURES[name].body(x, **network)
+    main, auxiliary = result if isinstance(result, tuple) else (result, [])
+    scores, *others = (
+        keras.layers.Dense(
+            n_classes, activation=ACTIVATIONS[labels], dtype="float32", name=layer_name
+        )(x)
+        for x, layer_name in [(main, "scores")]
+        + [(x, f"auxiliary_{i}") for i, x in enumerate(auxiliary, start=1)]
+    )
+    model = keras.Model(inputs, scores, name=name)
+    model.auxiliary_scores = others
+    return model
 
 
-def compile_for(model: keras.Model, labels: str, learning_rate: float) -> None:
-    """Give a model its loss, Adam, and the metrics to watch.
+def training_outputs(model: keras.Model) -> list[KerasTensor]:
+    """Scores of a model's auxiliary heads, which take part in training alone.
 
-    ``single``: categorical cross-entropy; accuracy and lwlrap. ``multi``: the mean over classes of
-    binary cross-entropy; lwlrap. Targets are (clips, n_classes), 0 to 1.
+    They are computed from layers of the model: ``keras.Model(model.input, [model.output,
+    *training_outputs(model)])`` trains the same weights. A model file does not keep them.
 
     Parameters
     ----------
     model : keras.Model
-        As :func:`build` made it for the same `labels`; it is changed in place.
-    labels : {"single", "multi"}
-        One label per clip, or any number.
-    learning_rate : float > 0 [scalar]
-        Of Adam.
+        As :func:`build` made it.
 
-    Raises
-    ------
-    ValueError
-        If `labels` is unknown.
-
-    Notes
-    -----
-    Under the policy ``mixed_float16`` Keras wraps Adam to scale the loss. A file does not keep the
-    policy of the whole model, so set it before loading a model to train it further: otherwise Keras
-    warns and drops the optimizer's state. Predicting does not need it.
+    Returns
+    -------
+    list of KerasTensor [shape=(clips, n_classes), dtype=float32]
+        From the deepest layer to the first; empty for a network without auxiliary heads, and for a
+        model that was loaded from a file.
 
     Examples
     --------
-    >>> model = build("dummy1d", (16000,), 10, labels="single", normalization="min-max")
-    >>> compile_for(model, "single", learning_rate=1e-3)
-    >>> model.loss.name
-    'categorical_crossentropy'
+    >>> model = build("cnn", (None, 16), 5, labels="multi", normalization="min-max",
+    ...               network={"size": "tiny", "auxiliary": True})
+    >>> len(training_outputs(model))
+    3
     """
-    if problems := _choice_problems("labels", labels, ACTIVATIONS):
-        raise ValueError("\n".join(problems))
-    if labels == "single":
-        loss = keras.losses.CategoricalCrossentropy()
-        metrics = [keras.metrics.CategoricalAccuracy(name="accuracy"), Lwlrap()]
-    else:
-        loss = keras.losses.BinaryCrossentropy()
-        metrics = [Lwlrap()]
-    model.compile(keras.optimizers.Adam(learning_rate), loss=loss, metrics=metrics)
+    return list(getattr(model, "auxiliary_scores", ()))
 
 
-def _choice_problems(what: str, value: str, known: Iterable[str]) -> list[str]:
-    names = list(known)
-    if value in names:
-        return []
-    near = difflib.get_close_matches(str(value), names, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
-    return [f"{what} is {value!r}; {hint}"]
-
-
-def _shape_problems(name: str, shape: tuple[int, ...], channels: int) -> list[str]:
-    least = ARCHITECTURES[name].least
+def _shape_problems(name: str, shape: tuple[int | None, ...], channels: int) -> list[str]:
+    least, any_length = ARCHITECTURES[name].least, ARCHITECTURES[name].any_length
     axes = _AXES[len(least)]
     found = f"input_shape is {shape}"
     needed = f"{name} takes ({', '.join(axes)}{',' if len(axes) == 1 else ''})"
     if len(shape) != len(least) and shape[len(least):] != (1,):
         return [f"{found}; {needed}"]
-    if not all(isinstance(n, Integral) for n in shape):
+    if any_length and shape[:1] == (None,):
+        shape = (least[0], *shape[1:])
+    sizes = [n for n in shape if isinstance(n, int | np.integer)]
+    if len(sizes) < len(shape):
         return [f"{found}; {needed} in whole numbers"]
     if channels > 1:
-        if len(least) < 2 or shape[1] % channels:
+        if len(least) < 2 or sizes[1] % channels:
             return [f"{found}; it cannot be {channels} channels of the same width"]
-        shape = (shape[0], shape[1] // channels)
+        sizes[1] //= channels
     return [
         f"{found}; {name} needs at least {low} {axis}, not {n}"
-        for n, low, axis in zip(shape, least, axes, strict=False) if n < low
+        for n, low, axis in zip(sizes, least, axes, strict=False) if n < low
     ]

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Model = Literal["conv1d", "conv2d", "dummy1d", "dummy2d"]
+Model = Literal[
+    "cnn", "conv1d", "conv2d", "crnn", "densenet", "dummy1d", "dummy2d", "mobilenet_v2", "resnet1d",
+    "se_resnet",
+]
 MODELS: tuple[str, ...] = get_args(Model)
 
 

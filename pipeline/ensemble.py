@@ -2,14 +2,18 @@
 
   python -m pipeline.ensemble --runs mfcc logmel
   python -m pipeline.ensemble --runs mfcc logmel --weights 1 2 --name weighted
+  python -m pipeline.ensemble --runs mfcc logmel waveform --method blend --name blended
   python -m pipeline.ensemble --runs mfcc logmel waveform --method stack --name stacked
 
 Out of fold, a mean combines the runs' scores of each clip; on the test clips, those of all models
-(every fold of every run), where a run has the same weight however many folds it has. `stack` fits
-two levels of ridge regression on out-of-fold scores, and writes those of nested cross-validation,
-whose lwlrap can be compared with a mean's. Its scores are not probabilities: use their order only.
+(every fold of every run), where a run has the same weight however many folds it has. `blend` is a
+geometric mean whose weights are searched on out-of-fold scores, by lwlrap or, of single labels, by
+accuracy. `stack` fits two levels of ridge regression on them; its scores are not probabilities: use
+their order only. Both write out-of-fold scores of nested cross-validation, in which a fold's labels
+have no part in its scores, so that their lwlrap can be compared with a mean's.
 
-Prints the out-of-fold lwlrap of every run, of their plain geometric mean and of the result.
+Prints the out-of-fold lwlrap of every run, of their plain geometric mean and of the result, and the
+weights of a blend.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from annotated_types import Ge
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help
-from pipeline.cli.params_file import PARAMS, read_values
+from pipeline.cli.params_file import PARAMS, run_names
 from pipeline.runtime.choices import EnsembleMethod
 
 
@@ -34,8 +38,8 @@ class Settings:
     )]
     name: Annotated[str, Help("name of the resulting run, in the same folder")]
     method: Annotated[EnsembleMethod, Help(
-        "how to combine: geometric or arithmetic mean, mean of ranks, or stack (ridge "
-        "regression, needs 3 folds)"
+        "how to combine: geometric or arithmetic mean, mean of ranks, blend (geometric mean with "
+        "weights searched out of fold, needs 2 folds), or stack (ridge regression, needs 3 folds)"
     )]
     weights: Annotated[tuple[Annotated[float, Ge(0)], ...], Help(
         "one weight per run, in the order of --runs; none: equal weights"
@@ -43,7 +47,7 @@ class Settings:
     data: Annotated[Path, Help("folder that prepare wrote, with the labels")]
     seed: Annotated[int, Ge(0), Help("random seed of the bootstrap behind the printed interval")]
     params: Annotated[Path, FlagOnly(), Help(
-        "file with the settings; a flag wins over its key there"
+        "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
 
 
@@ -60,13 +64,13 @@ def run(settings: Settings) -> None:
 
     names = settings.runs
     if names is None:
-        names = trained_runs(settings.runs_dir, read_values(settings.params, "runs"))
+        names = trained_runs(settings.runs_dir, run_names(settings.params))
     out = RunFolder(settings.runs_dir, settings.name)
     mode = check_members(out, names, method=settings.method, weights=settings.weights)
     labels = {label.clip_id: label for label in read_labels(settings.data)}
     combined = combine_runs(settings.runs_dir, names, labels, method=settings.method,
                             weights=settings.weights, single=mode == "single")
-    write_combined(out, combined, label_mode=mode, weights=settings.weights, seed=settings.seed)
+    write_combined(out, combined, label_mode=mode, seed=settings.seed)
     print_gain(settings.name, combined, single=mode == "single", seed=settings.seed)
     without = "" if combined.test else ", without test scores: the runs have none"
     print(f"Wrote {out.path}{without}")

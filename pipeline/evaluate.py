@@ -22,7 +22,7 @@ from annotated_types import Ge
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help
-from pipeline.cli.params_file import PARAMS, read_values
+from pipeline.cli.params_file import PARAMS, read_values, run_names
 from pipeline.runtime.errors import UsageError
 
 
@@ -37,7 +37,7 @@ class Settings:
     seed: Annotated[int, Ge(0), Help("random seed of the bootstrap intervals")]
     resamples: Annotated[int, Ge(1), Help("number of bootstrap resamples per interval")]
     params: Annotated[Path, FlagOnly(), Help(
-        "file with the settings; a flag wins over its key there"
+        "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
 
 
@@ -52,7 +52,7 @@ def run(settings: Settings) -> None:
     names = settings.runs
     if names is None:
         ensemble = read_values(settings.params, "ensemble")["name"]
-        names = (*trained_runs(settings.runs_dir, read_values(settings.params, "runs")), ensemble)
+        names = (*trained_runs(settings.runs_dir, run_names(settings.params)), ensemble)
     if not names:
         raise UsageError("no runs to measure; name them: --runs A B")
     dataset = read_dataset(settings.data)

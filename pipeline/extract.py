@@ -98,7 +98,7 @@ class Settings:
         "extract only the first N clips, for a quick try"
     )] = None
     params: Annotated[Path, FlagOnly(), Help(
-        "file with the settings; a flag wins over its key there"
+        "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
 
 

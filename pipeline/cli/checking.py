@@ -9,7 +9,7 @@ which takes a list for a tuple, a text for a path and a mapping for a dataclass,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,9 +26,10 @@ from pipeline.cli.declaration import (
     kinds_of,
     requirement,
 )
-from pipeline.cli.markers import SharedBy
+from pipeline.cli.markers import Options, SharedBy
 from pipeline.runtime.errors import suggestion
 
+FileOf = Callable[[str, str], Path]
 _typed_dict: Any = TypedDict  # its keys are not known before
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -45,7 +46,7 @@ _REFUSED = [[None]]
 
 
 def checked(
-    fields: Mapping[str, Field], values: Mapping[str, Any], *, stage: str, path: Path
+    fields: Mapping[str, Field], values: Mapping[str, Any], *, stage: str, file_of: FileOf
 ) -> tuple[dict[str, Any], list[str]]:
     """Convert values to their fields' types and hold them to their bounds and choices.
 
@@ -55,8 +56,8 @@ def checked(
     values : mapping of str to object
         As params.yaml or the command line gave them. Fields without a value are passed over.
     stage : str
-    path : Path
-        The file of the settings, for messages.
+    file_of : callable
+        Returns the file that a section's key is from, for messages.
 
     Returns
     -------
@@ -68,6 +69,7 @@ def checked(
     # A switch that is not given is what its declaration says, None too.
     switches = {n: v for n, v in values.items() if not fields[n].in_file and v is fields[n].default}
     present = {n: f for n, f in fields.items() if n in values and n not in switches}
+    values, wrong_options = _with_options(present, values, stage=stage, file_of=file_of)
     values_type = _typed_dict("values_type", {
         name: _type_of(values[name], field) for name, field in present.items()
     })
@@ -76,11 +78,60 @@ def checked(
     try:
         result: Any = TypeAdapter(values_type).validate_json(json.dumps(written))
     except ValidationError as error:
-        return {}, _messages(error, present, values, stage, path)
+        return {}, _messages(error, present, values, stage, file_of) + wrong_options
+    if wrong_options:
+        return {}, wrong_options
     for name, field in present.items():
         if field.shape.scalar is Path:
             result[name] = _path(values[name], field.shape)
     return switches | result, []
+
+
+def _with_options(
+    fields: Mapping[str, Field], values: Mapping[str, Any], *, stage: str, file_of: FileOf
+) -> tuple[dict[str, Any], list[str]]:
+    """Complete the mappings of options, in named entries too, and list what is wrong with them."""
+    result, messages, shared = dict(values), list[str](), set[int]()
+    for name, field in fields.items():
+        if field.is_options:
+            section = field.section(stage)
+            where = f" (or {name}{{}} in {file_of(section, name)}, section {section})"
+            shared.add(id(values[name]))
+            result[name], wrong = _complete(values[name], field, field.flag, where)
+            messages += wrong
+    for name, field in fields.items():
+        entries = values[name]
+        if not field.is_mapping or not isinstance(entries, dict):
+            continue
+        section, classes = field.section(stage), field.entry_classes()
+        result[name] = dict(entries)
+        for entry_name, entry in entries.items():
+            entry_class = class_of(entry, classes) if isinstance(entry, dict) else None
+            if entry_class is None:
+                continue
+            result[name][entry_name] = dict(entry)
+            for key, of_entry in fields_of(entry_class).items():
+                if key in entry and of_entry.is_options:
+                    place = f"{section}.{entry_name}.{key}"
+                    where = f" (or {place}{{}} in {file_of(section, entry_name)})"
+                    result[name][entry_name][key], wrong = _complete(
+                        entry[key], of_entry, f"--{place}", where)
+                    # The stage's own value is reported by itself.
+                    messages += wrong if id(entry[key]) not in shared else []
+    return result, messages
+
+
+def _complete(value: Any, field: Field, flag: str, where: str) -> tuple[Any, list[str]]:
+    """One mapping of options with all defaults, and its errors; `where` has a gap for the key."""
+    marker = field.marker(Options)
+    assert marker is not None
+    if value is None and field.shape.optional:
+        return None, []
+    complete, problems = marker.table.check(value)
+    return complete, [
+        f"{flag}{dotted}{where.format(dotted)} {problem.text}" for problem in problems
+        for dotted in ["".join(f".{key}" for key in problem.path)]
+    ]
 
 
 def _type_of(value: Any, field: Field) -> Any:
@@ -128,6 +179,8 @@ def _scalar(value: Any, shape: Shape) -> Any:
             return float(value)
         except ValueError:
             return _REFUSED
+    if shape.scalar is dict and isinstance(value, dict):
+        return value  # checked already
     if shape.scalar is Path and isinstance(value, str | Path):
         # An empty path would be the whole working folder.
         return str(value).encode("utf-8", "replace").decode() or _REFUSED
@@ -156,7 +209,7 @@ def _path(value: Any, shape: Shape) -> Any:
 
 def _messages(
     error: ValidationError, fields: Mapping[str, Field], values: Mapping[str, Any], stage: str,
-    path: Path,
+    file_of: FileOf,
 ) -> list[str]:
     """pydantic's errors, one line each; a value that entries share is named once."""
     found = error.errors(include_url=False)
@@ -165,25 +218,26 @@ def _messages(
     for e in found:
         name, *rest = e["loc"]
         field, value = fields[str(name)], values[str(name)]
+        section = field.section(stage)
+        path = file_of(section, field.name)
         if field.is_mapping:
-            section = field.section(stage)
             if not rest or not isinstance(value, dict):
                 messages.append(f"{path}: section {section} needs names, each with settings")
                 continue
-            if _is_shared(rest, value, section, wrong, fields, values):
+            if _is_shared(rest, value, field, stage, wrong, fields, values):
                 continue
             messages.append(_of_entry(e, rest, value, field, section, path))
             continue
         if rest and isinstance(value, list | tuple):
             value = value[int(rest[0])]
-        where = f" (or {name} in {path}, section {field.section(stage)})" if field.in_file else ""
+        where = f" (or {name} in {path}, section {section})" if field.in_file else ""
         needed = requirement(field.shape, value)
         messages.append(f"{field.flag}{where} is {_shown(value)}: {needed}")
     return list(dict.fromkeys(messages))
 
 
 def _is_shared(
-    rest: list[Any], entries: Mapping[str, Any], section: str, wrong: set[Any],
+    rest: list[Any], entries: Mapping[str, Any], field: Field, stage: str, wrong: set[Any],
     fields: Mapping[str, Field], values: Mapping[str, Any],
 ) -> bool:
     """Whether an entry's wrong value is the stage's own, which is reported by itself."""
@@ -192,7 +246,8 @@ def _is_shared(
     if key is None or not isinstance(entry, dict):
         return False
     marker = fields[key].marker(SharedBy)
-    return marker is not None and marker.section == section and entry.get(key) is values[key]
+    return (marker is not None and field.shares_with(marker.section, stage)
+            and entry.get(key) is values[key])
 
 
 def _of_entry(

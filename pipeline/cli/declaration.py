@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from pipeline.cli.markers import FlagOnly, Help, Positional, Section, SharedBy
+from pipeline.cli.markers import FlagOnly, Help, Options, Positional, Section, SharedBy
 from pipeline.runtime.errors import suggestion
 
 M = TypeVar("M")
@@ -118,12 +118,22 @@ class Field:
     @property
     def is_mapping(self) -> bool:
         """Whether this is a section of named entries, not one value."""
-        return self.shape.scalar is dict
+        return self.shape.scalar is dict and not self.is_options
+
+    @property
+    def is_options(self) -> bool:
+        """Whether this is a mapping of options in the stage's own section."""
+        return self.marker(Options) is not None
 
     def section(self, stage: str) -> str:
         """The section of params.yaml that holds it."""
         found = self.marker(Section)
         return found.name if found else stage
+
+    def shares_with(self, section: str, stage: str) -> bool:
+        """Whether the entries of this section share the settings marked ``SharedBy(section)``."""
+        found = self.marker(Section)
+        return self.is_mapping and section in (self.section(stage), found.like if found else None)
 
     def entry_classes(self) -> tuple[type, ...]:
         """The dataclasses that the entries of a mapping are made of."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.declaration import Field, Shape, named_section
-from pipeline.cli.markers import AlsoPositional, FlagOnly, Positional
+from pipeline.cli.markers import AlsoPositional, FlagOnly, Group, Options, Positional
 from pipeline.cli.params_file import PARAMS, keys_by_section
 
-_METAVARS = {int: "N", float: "X", Path: "PATH"}
+_METAVARS = {int: "N", float: "X", Path: "PATH", dict: "{...}"}
 
 
 def params_path(argv: Sequence[str]) -> Path:
@@ -44,13 +44,22 @@ def make_parser(
         prog=f"python -m pipeline.{stage}", description=doc, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    groups: dict[str, argparse._ActionsContainer] = {}
     for field in fields.values():
-        if not field.is_mapping:
-            _add(parser, field, defaults.get(field.name, MISSING))
+        if field.is_mapping:
+            continue
+        container: argparse._ActionsContainer = parser
+        if group := field.marker(Group):
+            container = groups.get(group.title) or parser.add_argument_group(group.title)
+            groups[group.title] = container
+        _add(container, field, defaults.get(field.name, MISSING))
+        if field.is_options:
+            _add_dotted(container, field)
     if "params" not in fields:
         parser.add_argument(
             "--params", type=Path, default=PARAMS, metavar="FILE",
-            help="file with the settings (default: %(default)s); a flag wins over its key there",
+            help="file with the settings, or those that differ from params.yaml "
+                 "(default: %(default)s); a flag wins over its key",
         )
     sections = keys_by_section(stage, fields)
     if sections:
@@ -61,9 +70,9 @@ def make_parser(
         )
     for section in (name for name, keys in sections.items() if keys is None):
         field = named_section(section, stage, fields)
-        group = parser.add_argument_group(f"settings of one entry of section {section}")
+        entries = parser.add_argument_group(f"settings of one entry of section {section}")
         # Only for show: the names are params.yaml's, see `expand_dotted`.
-        group.add_argument(
+        entries.add_argument(
             f"--{section}.NAME.KEY", metavar="VALUE", default=argparse.SUPPRESS,
             help=f"{field.help}; the same as --set {section}.NAME.KEY=VALUE",
         )
@@ -84,9 +93,16 @@ def read_flags(
     return vars(given)
 
 
-def expand_dotted(argv: Iterable[str], sections: Iterable[str]) -> list[str]:
-    """Rewrite ``--features.mfcc.n-fft 1024`` as ``--set features.mfcc.n_fft=1024``."""
-    begins = tuple(f"--{section}." for section in sections)
+def expand_dotted(
+    argv: Iterable[str], sections: Iterable[str], fields: Mapping[str, Field]
+) -> list[str]:
+    """Rewrite ``--features.mfcc.n-fft 1024`` as ``--set features.mfcc.n_fft=1024``.
+
+    ``--loss.gamma 3`` becomes ``--set .loss.gamma=3``, whose dot in front says that it is a flag
+    of the stage's own, which wins over named entries too.
+    """
+    own = tuple(f"{field.flag}." for field in fields.values() if field.is_options)
+    begins = (*(f"--{section}." for section in sections), *own)
     result, rest = list[str](), iter(argv)
     for token in rest:
         if token == "--":
@@ -99,6 +115,8 @@ def expand_dotted(argv: Iterable[str], sections: Iterable[str]) -> list[str]:
         given: str | None = value if equals else next(rest, None)
         # Without a value `_assignment` refuses it.
         ending = "" if given is None or given.startswith("--") else f"={given}"
+        if token.startswith(own):
+            entry = "." + entry.replace("-", "_")
         result.append(f"--set={entry}.{key.replace('-', '_')}{ending}")
         if not ending and given is not None:
             result.append(given)
@@ -113,6 +131,16 @@ def _assignment(text: str) -> tuple[str, str]:
     return place, value
 
 
+def _yaml(text: str) -> Any:
+    """Read a mapping of options; what it may hold is checked with the other settings."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid YAML") from None
+
+
 def _path(text: str) -> Path:
     """Refuse an empty path: an unset variable of the shell would mean the whole working folder."""
     if not text:
@@ -120,10 +148,21 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-_CONVERTERS: dict[type, Callable[[str], Any]] = {Path: _path}
+_CONVERTERS: dict[type, Callable[[str], Any]] = {Path: _path, dict: _yaml}
 
 
-def _add(parser: argparse.ArgumentParser, field: Field, default: Any) -> None:
+def _add_dotted(container: argparse._ActionsContainer, field: Field) -> None:
+    """Show the options of a mapping; reading them is up to :func:`expand_dotted`."""
+    marker = field.marker(Options)
+    assert marker is not None
+    for name, text in marker.table.describe().items():
+        container.add_argument(
+            f"{field.flag}.{name}", metavar="VALUE", default=argparse.SUPPRESS,
+            help=text.replace("%", "%%"),
+        )
+
+
+def _add(parser: argparse._ActionsContainer, field: Field, default: Any) -> None:
     shape = field.shape
     options: dict[str, Any] = {
         "help": (field.help + _default_text(field, default)).replace("%", "%%"),
@@ -163,6 +202,8 @@ def _default_text(field: Field, default: Any) -> str:
         shown = " ".join(map(str, default)) or "none"
     elif default is None or isinstance(default, bool):
         shown = str(default).lower()
+    elif isinstance(default, dict):
+        shown = _flow(default)
     else:
         shown = str(default)
     return f" (default: {shown})" if shown else ""
@@ -189,3 +230,10 @@ def _or_none(convert: Callable[[str], Any]) -> Callable[[str], Any]:
 
     convert_or_none.__name__ = f"{convert.__name__} or none"
     return convert_or_none
+
+
+def _flow(value: Mapping[Any, Any]) -> str:
+    """Format a mapping as YAML in one line."""
+    import yaml
+
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()

@@ -4,14 +4,16 @@
   pad: Annotated[Literal["silence", "repeat"], Help("how to fill up clips shorter than a crop")]
   jobs: Annotated[int, Ge(-1), Section("machine"), Help("number of workers; -1: one per core")]
   force: Annotated[bool, FlagOnly(), Help("extract all clips again")] = False
+  loss: Annotated[Mapping[str, Any], Options(LOSSES), Help("what training minimizes")]
 
 Bounds are those of the package annotated_types (``Ge``, ``Gt``, ``Le``, ``Lt``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,14 @@ class Section:
         Returns the dataclasses `X` where importing them takes too long for ``--help``; the field
         is a ``Mapping[str, Any]`` then. Called only once ``--help`` is out of the question. Name a
         function here: a lambda in an annotation does not see the module's names.
+    like : str, optional
+        Another section of named entries; what its entries share with the stage
+        (:class:`SharedBy`), these share too.
     """
 
     name: str
     classes: Callable[[], Iterable[type]] | None = None
+    like: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,3 +77,42 @@ class SharedBy:
     """
 
     section: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Heading of ``--help`` that the flag stands under; its fields need not be adjacent."""
+
+    title: str
+
+
+class OptionProblem(Protocol):
+    """What is wrong with one option: where in the mapping it is, and a text that follows this."""
+
+    @property
+    def path(self) -> tuple[str, ...]: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+class OptionTable(Protocol):
+    """Options that a mapping may hold: their names, settings and defaults."""
+
+    def check(self, value: Any) -> tuple[dict[str, Any], Sequence[OptionProblem]]:
+        """Return the mapping with all defaults, and everything that is wrong with it."""
+
+    def describe(self) -> Mapping[str, str]:
+        """Return one line of ``--help`` per option."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """A small mapping in the stage's own section: ``{kind: focal, gamma: 2}``.
+
+    The field's type is ``Mapping[str, Any]``. Its flag takes YAML and replaces the mapping of the
+    file (``--loss '{kind: focal}'``); a dotted flag sets one key in it (``--loss.gamma 3``, or
+    ``--augment.mixup.probability 0.5``). The value has the defaults of what it leaves out.
+    """
+
+    table: OptionTable

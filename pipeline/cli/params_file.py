@@ -1,8 +1,15 @@
-"""Read params.yaml, and check its sections against what the stages read."""
+"""Read params.yaml or a recipe laid over it, and check the sections against what the stages read.
+
+A recipe is a settings file that holds only what differs: ``--params recipes/esc10.yaml`` is laid
+over the params.yaml of the current folder, key by key within a section. The entries of named
+sections (:data:`NAMED_SECTIONS`) are not mixed: a recipe that has such a section replaces it. So a
+file with every section and key stands for itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +21,73 @@ PARAMS = Path("params.yaml")
 # Sections that several stages read, beside one section for each stage. The keys are given where
 # no stage reads all of them.
 SHARED_SECTIONS: dict[str, tuple[str, ...]] = {
-    "features": (), "runs": (), "machine": ("jobs", "backend"),
+    "features": (), "runs": (), "follow_ups": (), "machine": ("jobs", "backend"),
 }
 
+# Of these, the entries are users' own: a recipe's runs are not added to those of params.yaml.
+NAMED_SECTIONS = ("features", "runs", "follow_ups")
 
-def read_document(path: Path) -> dict[str, Any]:
-    """All sections of params.yaml.
+
+@dataclass(frozen=True)
+class Params:
+    """The settings of a file under ``--params``, and which file each one is from.
+
+    Attributes
+    ----------
+    path : Path
+        The file under ``--params``.
+    base : Path
+        The file that it is laid over; `path` itself if it stands alone.
+    sections : mapping
+        Keys and values by section; unchecked.
+    own : mapping
+        Those of `path` alone.
+    """
+
+    path: Path
+    base: Path
+    sections: Mapping[str, Any]
+    own: Mapping[str, Any]
+
+    def file_of(self, section: str, key: str | None = None) -> Path:
+        """Return the file that a key is from, or its section; where there is none, the base."""
+        found = self.own.get(section)
+        if section not in self.own:
+            return self.base
+        if key is None or section in NAMED_SECTIONS or not isinstance(found, dict):
+            return self.path
+        return self.path if key in found else self.base
+
+
+def read_params(path: Path) -> Params:
+    """Read a settings file, laid over the params.yaml of the current folder if it is another one.
+
+    Where the current folder has no params.yaml, the file stands alone.
 
     Raises
     ------
     UsageError
-        If there is no such file, it cannot be read, or it is no valid YAML.
+        As :func:`read_document`, of either file; or if the file has no sections.
+    """
+    own = read_document(path)
+    if not PARAMS.exists() or path.samefile(PARAMS):
+        return Params(path, path, own, own)
+    sections = dict(read_document(PARAMS))
+    for section, found in own.items():
+        below = sections.get(section)
+        if isinstance(found, dict) and isinstance(below, dict) and section not in NAMED_SECTIONS:
+            found = {**below, **found}
+        sections[section] = found
+    return Params(path, PARAMS, sections, own)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """All sections of one file.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, it cannot be read, it is no valid YAML, or no mapping.
     """
     import yaml  # 30 ms, and not needed to import the package
 
@@ -45,7 +108,11 @@ def read_document(path: Path) -> dict[str, Any]:
         raise UsageError(f"{where}: not valid YAML: {what}") from None
     except ValueError as error:  # 2026-13-01 looks like a date
         raise UsageError(f"{path}: not valid YAML: {error}") from None
-    return document if isinstance(document, dict) else {}
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise UsageError(f"{path}: needs sections with settings, such as train: {{epochs: 50}}")
+    return document
 
 
 def _loader() -> Any:
@@ -74,17 +141,27 @@ def read_values(path: Path, section: str) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        As :func:`read_document`, and if the section is missing.
+        As :func:`read_params`, and if the section is missing.
     """
-    found = read_document(path).get(section)
+    params = read_params(path)
+    found = params.sections.get(section)
     if not isinstance(found, dict):
-        raise UsageError(f"{path}: {_no_section(section)}")
+        raise UsageError(f"{params.file_of(section)}: {_no_section(section)}")
     return found
 
 
-def wrong_sections(
-    document: Mapping[str, Any], stage: str, fields: Mapping[str, Field], path: Path
-) -> list[str]:
+def run_names(path: Path) -> tuple[str, ...]:
+    """The names of all runs, those that follow others last.
+
+    Raises
+    ------
+    UsageError
+        As :func:`read_values`.
+    """
+    return (*read_values(path, "runs"), *read_values(path, "follow_ups"))
+
+
+def wrong_sections(params: Params, stage: str, fields: Mapping[str, Field]) -> list[str]:
     """List what is missing and what nobody knows, of the sections that a stage reads.
 
     Keys of named entries are left to :mod:`pipeline.cli.checking`.
@@ -92,24 +169,25 @@ def wrong_sections(
     errors = []
     sections = keys_by_section(stage, fields)
     for section, keys in sections.items():
-        found = document.get(section)
+        found, where = params.sections.get(section), params.file_of
         if not isinstance(found, dict):
-            errors.append(f"{path}: {_no_section(section)}")
+            errors.append(f"{where(section)}: {_no_section(section)}")
             continue
         if keys is None:
-            errors += [f"{path}: {section}.{name}: the name {name} is not a text; put it in quotes"
-                       for name in found if not isinstance(name, str)]
+            errors += [f"{where(section)}: {section}.{name}: the name {name} is not a text; "
+                       "put it in quotes" for name in found if not isinstance(name, str)]
             continue
         known = SHARED_SECTIONS.get(section) or keys
         errors += [
-            f"{path}: unknown key {section}.{key}; {suggestion(str(key), known)}"
+            f"{where(section, key)}: unknown key {section}.{key}; {suggestion(str(key), known)}"
             for key in found if key not in known and key not in keys
         ]
-        errors += [f"{path}: {section}.{key} is missing" for key in keys if key not in found]
-    known = list(dict.fromkeys([*sections, *_stages(), *SHARED_SECTIONS]))
+        errors += [f"{where(section, key)}: {section}.{key} is missing"
+                   for key in keys if key not in found]
+    known = list(dict.fromkeys([*sections, *stage_names(), *SHARED_SECTIONS]))
     return errors + [
-        f"{path}: unknown section {section}; {suggestion(str(section), known)}"
-        for section in document if section not in known
+        f"{params.file_of(section)}: unknown section {section}; {suggestion(str(section), known)}"
+        for section in params.sections if section not in known
     ]
 
 
@@ -127,7 +205,7 @@ def keys_by_section(stage: str, fields: Mapping[str, Field]) -> dict[str, list[s
     return sections
 
 
-def _stages() -> list[str]:
+def stage_names() -> list[str]:
     """Every stage has a section: a file in pipeline/ is a stage."""
     folder = Path(__file__).parents[1]
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipeline.diagnostics.reported_runs import ReportedRun
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores, select
+from pipeline.scoring.combination import FITTED
 from pipeline.scoring.evaluation import LEVEL, Result
 from pipeline.scoring.intervals import bootstrap_gain
 from pipeline.scoring.means import combine, combine_tests
@@ -110,13 +111,14 @@ def _member_steps(
     def step(new: str, old: str, scores: Scores, rival: Scores) -> None:
         steps.append(_step(kind, new, old, result, scores, [rival], seed, resamples))
 
-    if record.method == "stack":
+    if record.method in FITTED:  # its weights are not those of every fold's scores
+        used = order
         probabilities = all((s.values >= 0).all() for name in used
                             for s in (loaded[name][0], *loaded[name][1]))
         method = "geometric" if probabilities else "rank"
         plain = mean(used, method, equal=True)
         step(f"plain {method} mean of {len(used)} runs", best, plain, mean([best], method))
-        step(f"{run.name} (stack)", f"plain {method} mean", result.scores, plain)
+        step(f"{run.name} ({record.method})", f"plain {method} mean", result.scores, plain)
         return steps
     previous = mean([best], record.method)
     for n in range(2, len(used) + 1):

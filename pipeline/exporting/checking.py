@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.decode import Resampler, as_float32
-from pipeline.batching.crops import covering_crops
 from pipeline.batching.source import CropSource
+from pipeline.batching.tiles import Tiling
 from pipeline.dataset.tables import Clip, is_prepared, read_clips
 from pipeline.exporting.exported_model import ExportedModel
 from pipeline.extraction.clip_features import quantised
@@ -120,7 +120,7 @@ def _decode(root: Path, clip: Clip, sr: int) -> Floats:
 
 def keras_scores(
     clips: RealClips, trained: RunRecord, spec: FeatureSpec, networks: Sequence[Any],
-    n_frames: int,
+    tiling: Tiling,
 ) -> dict[str, Floats]:
     """What ``predict`` and ``evaluate`` give the clips: by the extractor and Keras. By clip id."""
     feature, pad = spec.declaration, trained.recipe.pad
@@ -129,9 +129,9 @@ def keras_scores(
         frames, _ = quantised(feature(y), spec.dtype)
         length = np.array([len(frames)])
         silence = {0: feature.silent_frame(frames)} if pad == "silence" else None
-        source = CropSource((clip_id,), frames, np.array([0]), length, n_frames, spec.scale,
+        source = CropSource((clip_id,), frames, np.array([0]), length, tiling.least, spec.scale,
                             silence, in_memory=True)
-        crops = covering_crops(length, np.array([0]), n_frames)
+        crops = tiling.crops(length)
         folds = []
         for network in networks:
             values = crop_scores(network, source, crops, trained.recipe.batch_size)

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.base import Feature
+from pipeline.batching.crops import hop_frames
 from pipeline.exporting.exported_model import INPUT, OUTPUT
 from pipeline.exporting.feature_graphs import as_stored, make_graph
 from pipeline.scoring.means import FLOOR
@@ -36,15 +37,19 @@ class ClipTagger(tf.Module):
     pad : {"silence", "repeat"}
     single : bool
         Whether each clip has exactly one label.
+    overlap : float
+        Least share of a crop that the next one has too.
     """
 
     def __init__(
-        self, feature: Feature, networks: Sequence[Any], *, n_frames: int, pad: str, single: bool
+        self, feature: Feature, networks: Sequence[Any], *, n_frames: int, pad: str, single: bool,
+        overlap: float = 0.0,
     ) -> None:
         super().__init__()
         self._feature, self._graph = feature, make_graph(feature)
         self._networks = list(networks)
         self._n_frames, self._pad, self._single = n_frames, pad, single
+        self._hop = int(hop_frames(np.array([n_frames]), overlap)[0])
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name=INPUT)], autograph=False)
     def tag(self, waveform: Any) -> dict[str, Any]:
@@ -73,8 +78,9 @@ class ClipTagger(tf.Module):
         n, length = self._n_frames, tf.shape(frames)[0]
         missing = tf.maximum(n - length, 0)
         before = (missing + 1) // 2
-        count = tf.maximum((length + n - 1) // n, 1)
-        gaps, spare = tf.maximum(count - 1, 1), tf.maximum(length - n, 0)
+        spare = tf.maximum(length - n, 0)
+        count = 1 + (spare + self._hop - 1) // self._hop
+        gaps = tf.maximum(count - 1, 1)
         nth = tf.range(count)
         # nth * spare // gaps, without a product that could exceed int32.
         first = nth * (spare // gaps) + nth * (spare % gaps) // gaps

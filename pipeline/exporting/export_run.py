@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.batching.crops import crop_frames
 from pipeline.exporting.description import Description
 from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.identity import feature_facts
@@ -17,6 +16,7 @@ from pipeline.runtime.errors import UsageError
 from pipeline.runtime.files import naming
 from pipeline.runtime.progress import size
 from pipeline.store.schema import FeatureSpec
+from pipeline.training.crop_lengths import network_shape, tiling_of
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
 # What a format needs beside TensorFlow, its converter and its runtime; by what is imported.
@@ -84,11 +84,12 @@ def export_run(
     PipelineError
         If the run cannot be exported, or the model does not pass its check. `out` stays as it was.
     """
-    if kind == "litert" and trained.recipe.mixed_precision:
+    if kind == "litert" and trained.recipe.precision != "float32":
         raise UsageError(
             f"{folder.path} was trained with mixed precision, and LiteRT does not compute in "
-            "float16; give --format saved_model or onnx, or train again without --mixed-precision"
+            "16 bits; give --format saved_model or onnx, or train again with --precision float32"
         )
+    _check_tiling(folder, trained)
     check_packages(kind)
     from pipeline.training import tensorflow_setup as backend
 
@@ -99,18 +100,19 @@ def export_run(
     from pipeline.exporting.formats import WRITERS
     from pipeline.training.prediction import load_model
 
-    feature, n_frames = spec.declaration, crop_frames(spec, trained.recipe.seconds)
-    crop_shape = (n_frames, spec.width) if spec.width else (n_frames,)
-    networks = [load_model(folder.fold(k), crop_shape=crop_shape, n_classes=len(trained.classes))
-                for k in folds]
-    tagger = ClipTagger(feature, networks, n_frames=n_frames, pad=trained.recipe.pad,
-                        single=trained.label_mode == "single")
+    recipe = trained.recipe
+    feature, tiling = spec.declaration, tiling_of(recipe, spec)
+    networks = [load_model(folder.fold(k), crop_shape=network_shape(recipe, spec),
+                           n_classes=len(trained.classes)) for k in folds]
+    tagger = ClipTagger(feature, networks, n_frames=tiling.least, overlap=tiling.overlap,
+                        pad=recipe.pad, single=trained.label_mode == "single")
     clips = checking.read_real_clips(data, stores, sr=feature.sr, n_clips=n_clips)
-    expected = checking.keras_scores(clips, trained, spec, networks, n_frames)
+    expected = checking.keras_scores(clips, trained, spec, networks, tiling)
     description = Description(
         run=trained.name, model_version=_model_version(folder, folds), folds=folds,
         label_mode=trained.label_mode, classes=trained.classes, sr=feature.sr,
-        seconds=trained.recipe.seconds, pad=trained.recipe.pad, feature=feature_facts(spec),
+        seconds=recipe.score_seconds or recipe.seconds, pad=recipe.pad,
+        feature=feature_facts(spec),
     )
     print(f"{folder.path}: {spec.feature} at {feature.sr} Hz, "
           f"{'fold' if len(folds) == 1 else 'folds'} {', '.join(map(str, folds))}", flush=True)
@@ -123,6 +125,18 @@ def export_run(
         taken = checking.latency_ms(model, clips)
         n_bytes = sum(f.stat().st_size for f in (partial, *partial.rglob("*")) if f.is_file())
     print(f"  {size(n_bytes)}, {taken:.1f} ms per 2 s of audio on this machine\n  {out}")
+
+
+def _check_tiling(folder: RunFolder, trained: RunRecord) -> None:
+    """Raise a UsageError if clips are covered in a way that no exported model computes."""
+    recipe, errors = trained.recipe, []
+    if recipe.crops == "sound":
+        errors.append("crops: sound: an exported model does not look for a clip's silence")
+    if recipe.score_seconds == 0:
+        errors.append("score_seconds: 0: an exported model takes crops of one length")
+    if errors:
+        raise UsageError(f"{folder.path} cannot be exported:\n  " + "\n  ".join(errors)
+                         + "\nTrain a run without these settings")
 
 
 def _model_version(folder: RunFolder, folds: tuple[int, ...]) -> str:

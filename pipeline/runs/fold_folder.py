@@ -73,6 +73,11 @@ class FoldFolder:
         return self.run.path / split / f"{self.fold}.npz"
 
     @property
+    def pseudo_labels(self) -> Path:
+        """Labels of the noisy clips by the run's teacher: a score file."""
+        return self.run.pseudo_labels / f"{self.fold}.npz"
+
+    @property
     def _record(self) -> Path:
         return self.path / "fold.json"
 

@@ -13,6 +13,7 @@
     RUNS/NAME/test/K.npz            scores of fold K's model on the test clips
     RUNS/NAME/test/K.json           what these were computed from
     RUNS/NAME/noisy/K.npz, K.json   the same on the noisy clips, of a run not trained on them
+    RUNS/NAME/pseudo_labels/K.npz   labels of the noisy clips by the run's teacher, for fold K
     RUNS/NAME/oof.npz, test.npz     scores of an ensemble, which has no folds of its own
     RUNS/.digests/NAME.json         digests of a training's scores, once its test clips have some
 """
@@ -57,7 +58,7 @@ class RunRecord:
         The recipe and the feature that a training was run with.
     fingerprint : str
         Of the feature.
-    clips, network, training_version
+    clips, network_digest, training_version
         The rest of a training's identity, see :mod:`pipeline.runs.identity`.
     method : str
     members : tuple of str
@@ -76,7 +77,7 @@ class RunRecord:
     feature: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     clips: str = ""
-    network: str = ""
+    network_digest: str = ""
     training_version: int = 0
     method: str = ""
     members: tuple[str, ...] = ()
@@ -92,7 +93,7 @@ class RunRecord:
 # What run.json holds, in this order.
 _KEYS = {
     "train": ("kind", "label_mode", "seed", "folds", "fingerprint", "settings", "feature",
-              "classes", "clips", "network", "training_version"),
+              "classes", "clips", "network_digest", "training_version"),
     "ensemble": ("kind", "method", "members", "weights", "label_mode", "classes", "seed",
                  "made_of"),
 }
@@ -125,6 +126,14 @@ class RunFolder:
     def logs(self) -> Path:
         """For TensorBoard, what concerns the whole run."""
         return self.path / "logs"
+
+    @property
+    def pseudo_labels(self) -> Path:
+        """Labels that the run's teacher gives the noisy clips.
+
+        Beside the folds and not in them: dvc.yaml knows the folds as written by the training alone.
+        """
+        return self.path / "pseudo_labels"
 
     @property
     def digest(self) -> Path:

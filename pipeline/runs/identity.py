@@ -37,23 +37,33 @@ TRAINING_VERSION = 1
 SCORING_VERSION = 1
 
 # Keys of an identity that run.json repeats.
-_RECORDED = ("feature", "classes", "clips", "network", "training_version")
+_RECORDED = ("feature", "classes", "clips", "network_digest", "training_version")
+
+# Keys of a run's identity that have one value per fold, by the fold's number as text.
+_PER_FOLD = ("pseudo_labels", "initial_weights")
 
 _EXPLAINED = {
+    "initial_weights": "initial_weights: the run to start from has another model",
+    "pseudo_labels": "pseudo_labels: the teacher gives other labels",
     "clips": "clips: other clips, labels, folds or audio",
-    "network": "network: other layers than the model was trained with",
+    "network_digest": "network: other layers than the model was trained with",
     "training_version": "training_version: the code trains differently by now",
 }
 
 
 def make_identity(
-    recipe: Recipe, store: Store, classes: Sequence[str], labels: Iterable[Label]
+    recipe: Recipe, store: Store, classes: Sequence[str], labels: Iterable[Label], *,
+    pseudo_labels: Mapping[str, str] | None = None,
+    initial_weights: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything but the network that decides the scores of a training on these clips, for JSON.
 
-    The caller adds ``network``: :func:`known_network` may have it from an earlier training,
+    The caller adds ``network_digest``: :func:`known_network` may have it from an earlier training,
     otherwise :func:`pipeline.training.network.network_digest` computes it, which needs TensorFlow.
+    `pseudo_labels` are the digests of a teacher's labels, by the fold's number as text, and
+    `initial_weights` those of the models to start from; :func:`fold_identity` picks a fold's own.
     """
+    per_fold = {"pseudo_labels": pseudo_labels, "initial_weights": initial_weights}
     digest = hashlib.sha256()
     for label in labels:
         crc32 = int(store.crc32[store.index_of(label.clip_id)])
@@ -63,7 +73,20 @@ def make_identity(
     return {
         **asdict(recipe), "feature": feature_facts(store.spec), "classes": list(classes),
         "clips": digest.hexdigest(), "training_version": TRAINING_VERSION,
+        **{key: dict(value) for key, value in per_fold.items() if value is not None},
     }
+
+
+def fold_identity(identity: Mapping[str, Any], fold: int) -> dict[str, Any]:
+    """Return a run's identity as a fold has it: of what there is one of per fold, its own.
+
+    Examples
+    --------
+    >>> fold_identity({"seed": 0, "pseudo_labels": {"0": "ab", "1": "cd"}}, 1)
+    {'seed': 0, 'pseudo_labels': 'cd'}
+    """
+    own = {key: identity[key].get(str(fold)) for key in _PER_FOLD if key in identity}
+    return {**identity, **own}
 
 
 def feature_facts(spec: FeatureSpec) -> dict[str, Any]:
@@ -79,8 +102,8 @@ def known_network(folder: RunFolder, identity: Mapping[str, Any], sources: str) 
 
     `identity` is without the network.
     """
-    return next((r["identity"]["network"] for r in _begun_with(folder, identity)
-                 if r.get("sources") == sources and "network" in r["identity"]), None)
+    return next((r["identity"]["network_digest"] for r in _begun_with(folder, identity)
+                 if r.get("sources") == sources and "network_digest" in r["identity"]), None)
 
 
 def known_threads(folder: RunFolder, identity: Mapping[str, Any]) -> int | None:
@@ -95,8 +118,10 @@ def known_threads(folder: RunFolder, identity: Mapping[str, Any]) -> int | None:
 def _begun_with(folder: RunFolder, identity: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Records of the folds with this identity, the network aside."""
     for fold in folder.begun_folds():
-        record = fold.read()
-        if record and {k: v for k, v in record["identity"].items() if k != "network"} == identity:
+        record, wanted = fold.read(), fold_identity(identity, fold.fold)
+        if not record:
+            continue
+        if {k: v for k, v in record["identity"].items() if k != "network_digest"} == wanted:
             yield record
 
 
@@ -141,18 +166,20 @@ def unfinished_folds(
     """
     if folder.is_ensemble:
         raise UsageError(f"{folder.path} is an ensemble; give the training another --run")
-    left = [k for k in folds if not folder.fold(k).is_finished(identity)]
+    left = [k for k in folds if not folder.fold(k).is_finished(fold_identity(identity, k))]
     begun = {fold.fold: record["identity"] for fold in folder.begun_folds()
              if (record := fold.read())}
     if left and resume and not begun:
         raise UsageError(f"{folder.path}: nothing to resume: no training was begun. "
                          "Leave --resume out")
     # Where any fold was begun with these settings, the next one may begin under --resume too.
-    relevant = left if identity in begun.values() or not resume else begun
+    is_known = any(begun[k] == fold_identity(identity, k) for k in begun)
+    relevant = left if is_known or not resume else begun
     others: dict[str, list[int]] = {}
     for k in relevant:
-        if k in begun and begun[k] != identity:
-            others.setdefault("\n    ".join(differences(begun[k], identity)), []).append(k)
+        wanted = fold_identity(identity, k)
+        if k in begun and begun[k] != wanted:
+            others.setdefault("\n    ".join(differences(begun[k], wanted)), []).append(k)
     notes = [f"begun with other settings, fold {', '.join(map(str, ks))}:\n    {lines}"
              for lines, ks in others.items()]
     if left and notes and resume:
@@ -166,7 +193,8 @@ def write_record(
     folds: Iterable[int],
 ) -> None:
     """Write run.json over those of `folds` that are finished, if any."""
-    done = tuple(k for k in folds if folder.fold(k).is_finished(identity))
+    done = tuple(k for k in folds
+                 if folder.fold(k).is_finished(fold_identity(identity, k)))
     if done:
         folder.write(RunRecord(
             folder.name, "train", recipe.labels, seed=recipe.seed, folds=done,
@@ -263,6 +291,7 @@ def make_predict_inputs(
     return {
         "model": hashlib.sha256(model).hexdigest(), "fingerprint": store.spec.fingerprint,
         "clips": hashlib.sha256(clips.encode()).hexdigest(), "classes": list(trained.classes),
-        "seconds": recipe.seconds, "pad": recipe.pad, "batch_size": recipe.batch_size,
-        "scoring_version": SCORING_VERSION,
+        "seconds": recipe.seconds, "pad": recipe.pad, "crops": recipe.crops,
+        "overlap": recipe.overlap, "score_seconds": recipe.score_seconds,
+        "batch_size": recipe.batch_size, "scoring_version": SCORING_VERSION,
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pipeline.runtime.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -12,18 +14,41 @@ class Recipe:
 
     features: str
     model: str
+    network: dict[str, Any]
+    start_from: str | None
     labels: str
     noisy: bool
     seconds: float
     pad: str
     normalization: str
+    crops: str
+    seconds_max: float | None
+    overlap: float
+    score_seconds: float | None
+    curated: bool
+    noisy_share: float | None
+    balance: bool
+    teacher: str | None
     batch_size: int
-    epochs: int
+    augment: dict[str, dict[str, Any]]
+    loss: dict[str, Any]
+    noisy_loss: dict[str, Any] | None
+    noisy_head: bool
+    optimizer: dict[str, Any]
     learning_rate: float
+    schedule: dict[str, Any]
+    averaging: dict[str, Any]
+    epochs: int
     patience: int
     monitor: str
+    keep: str
+    precision: str
     seed: int
-    mixed_precision: bool
+
+    @property
+    def noisy_per_batch(self) -> int:
+        """Noisy clips per batch, where their share is set; else 0."""
+        return round((self.noisy_share or 0) * self.batch_size)
 
 
 def make_recipe(settings: Any, *, label_mode: str, default_model: str) -> Recipe:
@@ -37,9 +62,46 @@ def make_recipe(settings: Any, *, label_mode: str, default_model: str) -> Recipe
         As prepared.
     default_model : str
         The model where none is chosen.
+
+    Returns
+    -------
+    recipe : Recipe
+
+    Raises
+    ------
+    UsageError
+        If settings contradict each other; all contradictions are listed.
     """
     chosen = {
         "model": settings.model or default_model, "labels": settings.labels or label_mode,
     }
-    return Recipe(**{f.name: chosen.get(f.name, getattr(settings, f.name))
-                     for f in fields(Recipe)})
+    recipe = Recipe(**{f.name: chosen.get(f.name, getattr(settings, f.name))
+                       for f in fields(Recipe)})
+    if errors := _contradictions(recipe):
+        raise UsageError("\n".join(errors))
+    return recipe
+
+
+def _contradictions(recipe: Recipe) -> list[str]:
+    errors = []
+    if recipe.seconds_max is not None and recipe.seconds_max < recipe.seconds:
+        errors.append(f"--seconds-max is {recipe.seconds_max:g}; it needs at least --seconds "
+                      f"{recipe.seconds:g}")
+    if not (recipe.curated or recipe.noisy):
+        errors.append("--no-curated and --no-noisy leave no clips to train on")
+    if recipe.noisy_share is not None:
+        if not (recipe.curated and recipe.noisy):
+            errors.append(f"--noisy-share is {recipe.noisy_share:g}; it needs both --curated and "
+                          "--noisy")
+        if not 0 < recipe.noisy_per_batch < recipe.batch_size:
+            errors.append(
+                f"--noisy-share {recipe.noisy_share:g} of --batch-size {recipe.batch_size} is "
+                f"{recipe.noisy_per_batch} clips; it needs 1 to {recipe.batch_size - 1}"
+            )
+    if recipe.noisy_head and not recipe.curated:
+        errors.append("--noisy-head and --no-curated contradict each other: nothing would train "
+                      "the output layer that is kept")
+    if recipe.teacher is not None and not recipe.noisy:
+        errors.append(f"--teacher is {recipe.teacher}, whose labels are of noisy clips; it needs "
+                      "--noisy")
+    return errors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,14 @@ from pipeline.runs.folder import RunFolder, RunRecord, is_folder_name
 from pipeline.runs.scores import Scores, align
 from pipeline.runs.staleness import check_folds, digests, stale
 from pipeline.runtime.errors import UsageError
+from pipeline.scoring.blending import blend_runs
 from pipeline.scoring.evaluation import paired_gain, truth_of
 from pipeline.scoring.means import combine, combine_tests, plain_mean
 from pipeline.scoring.metrics import lwlrap
 from pipeline.scoring.stacking import folds_of, stack_runs
+
+# Methods that find their weights on out-of-fold scores.
+FITTED = ("blend", "stack")
 
 RESAMPLES = 200  # enough for an interval's first digits, in seconds
 
@@ -36,6 +40,10 @@ class Combined:
     oof : Scores
     test : Scores or None
         None if no run has test scores.
+    weights : tuple of float
+        Of the members: the user's (none are equal weights), or those that a blend has found.
+    fold_weights : dict of int to tuple of float
+        Those that a blend found for each fold's out-of-fold scores.
     """
 
     method: str
@@ -43,6 +51,8 @@ class Combined:
     truth: NDArray[np.bool_]
     oof: Scores
     test: Scores | None
+    weights: tuple[float, ...] = ()
+    fold_weights: dict[int, tuple[float, ...]] = field(default_factory=dict)
 
 
 def check_members(
@@ -77,8 +87,8 @@ def check_members(
     elif len(set(names)) < len(names):
         errors.append(f"--runs is {' '.join(names)}; name each run only once, and use "
                       "--weights to give it more weight")
-    if weights and method == "stack":
-        errors.append("--method stack finds its own weights; leave --weights out")
+    if weights and method in FITTED:
+        errors.append(f"--method {method} finds its own weights; leave --weights out")
     elif weights and len(weights) != len(names):
         errors.append(f"{len(weights)} weights for {len(names)} runs; needs one per run")
     elif weights and not 0 < sum(weights) < float("inf"):
@@ -126,7 +136,6 @@ def combine_runs(
     UsageError
         If only some runs have test scores, or the runs' clips or classes differ.
     """
-    weights = weights or (1.0,) * len(names)
     loaded = [(name, *RunFolder(runs_dir, name).load()) for name in names]
     tests = [(name, folds) for name, _, folds in loaded]
     without = [name for name, folds in tests if not folds]
@@ -136,25 +145,28 @@ def combine_runs(
     oofs = align([(name, oof) for name, oof, _ in loaded])
     members = dict(zip(names, oofs, strict=True))
     truth = truth_of(labels, oofs[0])
-    test = None
-    if method == "stack":
+    if method in FITTED:
         check_folds(runs_dir, names, labels)
-        oof, test = stack_runs(oofs, tests, truth, folds_of(labels, oofs[0].clip_ids))
-    else:
-        oof = combine(method, list(members.items()), weights, single=single)
-        if not without:
-            test = combine_tests(method, tests, weights, single=single)
-    return Combined(method, members, truth, oof, test)
+        folds = folds_of(labels, oofs[0].clip_ids)
+        if method == "stack":
+            return Combined(method, members, truth, *stack_runs(oofs, tests, truth, folds))
+        blend = blend_runs(list(members.items()), tests, truth, folds, single=single)
+        return Combined(method, members, truth, blend.oof, blend.test, blend.weights,
+                        blend.fold_weights)
+    shares = weights or (1.0,) * len(names)
+    oof = combine(method, list(members.items()), shares, single=single)
+    test = None if without else combine_tests(method, tests, shares, single=single)
+    return Combined(method, members, truth, oof, test, tuple(weights))
 
 
 def write_combined(
-    out: RunFolder, combined: Combined, *, label_mode: str, weights: Sequence[float], seed: int
+    out: RunFolder, combined: Combined, *, label_mode: str, seed: int
 ) -> None:
-    """Write an ensemble as a run; `weights` as the user gave them."""
+    """Write an ensemble as a run."""
     names = tuple(combined.members)
     out.write_ensemble(RunRecord(
         out.name, "ensemble", label_mode, combined.oof.classes, seed, method=combined.method,
-        members=names, weights=tuple(weights), made_of=digests(out.runs_dir, names),
+        members=names, weights=combined.weights, made_of=digests(out.runs_dir, names),
     ), combined.oof, combined.test)
 
 
@@ -167,6 +179,7 @@ def print_gain(name: str, combined: Combined, *, single: bool, seed: int) -> Non
     print(f"out-of-fold lwlrap of {len(truth)} clips", *(
         f"{label:{width}}  {lwlrap(truth, scores.values):.4f}" for label, scores in rows
     ), sep="\n  ")
+    _print_weights(combined)
     rival, what = plain, f"the plain {method} mean"
     if (oof.values == plain.values).all():
         best, rival = max(named, key=lambda run: lwlrap(truth, run[1].values))
@@ -174,3 +187,14 @@ def print_gain(name: str, combined: Combined, *, single: bool, seed: int) -> Non
     gain, low, high = paired_gain(truth, oof.values, rival.values, seed=seed, resamples=RESAMPLES)
     print(f"{name} ({combined.method}) over {what}: {gain:+.4f} "
           f"(95 % interval {low:+.4f} to {high:+.4f})")
+
+
+def _print_weights(combined: Combined) -> None:
+    """Print the weights that a blend found, with their range over the folds."""
+    if not combined.fold_weights:
+        return
+    print("weights that the blend chose on all folds (and on all but one, least to most)")
+    width = max(map(len, combined.members))
+    for i, (name, weight) in enumerate(zip(combined.members, combined.weights, strict=True)):
+        by_fold = [weights[i] for weights in combined.fold_weights.values()]
+        print(f"  {name:{width}}  {weight:.2f} ({min(by_fold):.2f} to {max(by_fold):.2f})")

@@ -7,6 +7,7 @@ arithmetic     ``sum(w * p)``, the linear opinion pool: one confident model is e
 rank           ``sum(w * r)``, with r the rank of the class in its clip, 0 (lowest) to 1 (highest),
                tied classes sharing their mean rank. Independent of a model's calibration. It
                compares the classes of a clip, as lwlrap does, not clips with each other.
+blend          geometric, with weights that :mod:`pipeline.scoring.blending` searches.
 =============  ====================================================================================
 
 Weights are divided by their sum. Where each clip has one label, a geometric mean is divided by
@@ -81,7 +82,9 @@ MEANS: dict[str, Callable[[Sequence[Array], Sequence[float]], Floats]] = {
     "geometric": geometric_mean,
     "arithmetic": arithmetic_mean,
     "rank": rank_mean,
+    "blend": geometric_mean,
 }
+GEOMETRIC = ("geometric", "blend")
 
 
 def _shares(members: Sequence[Array], weights: Sequence[float]) -> list[tuple[Floats, float]]:
@@ -117,18 +120,22 @@ def combine(
         If clips or classes differ, or a score below 0 has no geometric mean.
     """
     aligned = align(named)
-    if method == "geometric":
-        negative = [name for name, scores in named if (scores.values < 0).any()]
-        if negative:
-            raise UsageError(
-                f"scores below 0 have no geometric mean: {listed(negative)}. "
-                "Stacking gives such scores; combine them with rank or arithmetic"
-            )
+    if method in GEOMETRIC:
+        require_no_negatives(named)
     values = MEANS[method]([s.values for s in aligned], weights)
-    if single and method == "geometric":
+    if single and method in GEOMETRIC:
         sums = values.sum(axis=1, keepdims=True)
         values = np.divide(values, sums, out=values, where=sums > 0)
     return Scores(aligned[0].clip_ids, aligned[0].classes, values.astype(np.float32))
+
+
+def require_no_negatives(named: Sequence[tuple[str, Scores]]) -> None:
+    """Refuse scores below 0, which have no geometric mean; raises UsageError."""
+    if negative := [name for name, scores in named if (scores.values < 0).any()]:
+        raise UsageError(
+            f"scores below 0 have no geometric mean: {listed(negative)}. "
+            "Stacking gives such scores; combine them with rank or arithmetic"
+        )
 
 
 def plain_mean(named: Sequence[tuple[str, Scores]], *, single: bool) -> tuple[str, Scores]:

@@ -62,12 +62,16 @@ class DecodedFile:
         Length of the audio.
     frames : dict of str to np.ndarray or SpooledFrames
         By the target's name [shape=(n_frames, width) or (n_samples,)], in the dtype of its store.
+    sound : dict of str to tuple of int
+        By the target's name, the first frame and one past the last that is not leading or trailing
+        silence.
     problem : Problem or None
     """
 
     index: int
     seconds: float = 0.0
     frames: dict[str, NDArray | SpooledFrames] = field(default_factory=dict)
+    sound: dict[str, tuple[int, int]] = field(default_factory=dict)
     problem: Problem | None = None
 
 
@@ -107,12 +111,16 @@ class FrameWorker:
         if isinstance(header, Problem):
             return DecodedFile(task.index, problem=header)
         try:
-            frames = self._frames(task, header)
+            sinks = self._filled(task, header)
         except BadClip as bad:
             return DecodedFile(task.index, problem=bad.at(where))
-        return DecodedFile(task.index, header.frames / header.sr, frames)
+        return DecodedFile(
+            task.index, header.frames / header.sr,
+            {name: sink.frames() for name, sink in sinks.items()},
+            {name: sink.sound for name, sink in sinks.items()},
+        )
 
-    def _frames(self, task: FileTask, header: Header) -> dict[str, NDArray | SpooledFrames]:
+    def _filled(self, task: FileTask, header: Header) -> dict[str, _Frames]:
         # Imported here, so that the main process does not wait for a compiler to be imported.
         from pipeline.extraction.clip_features import ClipFeatures
 
@@ -122,23 +130,26 @@ class FrameWorker:
             ), self.spool / f"{task.index}-{target.name}", self.in_memory)
             for target in self.targets
         }
+        # What is computed together has one sampling rate and one rule for silence.
+        kinds = {t.name: (t.feature.sr, t.spec.config["trim_db"]) for t in self.targets}
         features = [
-            ClipFeatures(
+            (trim_db, ClipFeatures(
                 header.sr, sr, header.length_at(sr),
-                [(t, sinks[t.name]) for t in self.targets if t.feature.sr == sr], self.spool,
-            ) for sr in sorted({target.feature.sr for target in self.targets})
+                [(t, sinks[t.name]) for t in self.targets if kinds[t.name] == (sr, trim_db)],
+                self.spool,
+            )) for sr, trim_db in sorted(set(kinds.values()))
         ]
         try:
             for y, last in _blocks(task.file.path, header):
-                for each in features:
+                for _, each in features:
                     each.push(y, last=last)
-            for each in features:
-                each.finish("", trim_db=60.0)  # bounds of silence, which nobody reads here
+            for trim_db, each in features:
+                each.finish("", trim_db=trim_db)
         except BaseException:
             for sink in sinks.values():
                 sink.discard()
             raise
-        return {name: sink.frames() for name, sink in sinks.items()}
+        return sinks
 
 
 class _Frames:
@@ -149,6 +160,7 @@ class _Frames:
         self._pieces: list[NDArray] = []
         is_long = n_frames * spec.frame_bytes > in_memory
         self._file = open(path, "wb") if is_long else None  # noqa: SIM115
+        self.sound = (0, n_frames)
 
     def write(self, frames: NDArray) -> None:
         """Take the next frames."""
@@ -160,6 +172,7 @@ class _Frames:
 
     def finish(self, digest: str, sound: tuple[int, int], moments: Moments) -> None:
         """Take the clip's end."""
+        self.sound = sound
         if self._file is not None:
             with naming(self._path):
                 self._file.close()

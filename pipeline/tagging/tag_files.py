@@ -259,4 +259,5 @@ def clips_of(group: Sequence[DecodedFile], target: Target) -> Clips:
     ]
     length = np.array([len(each) for each in arrays], np.int64)
     frames = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-    return Clips(target.spec, frames, np.cumsum(length) - length, length)
+    sound = np.array([each.sound[target.name] for each in group], np.int64)
+    return Clips(target.spec, frames, np.cumsum(length) - length, length, sound)

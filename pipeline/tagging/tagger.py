@@ -35,12 +35,15 @@ class Clips:
         File after file.
     start, length : np.ndarray [shape=(n_files,), dtype=int64]
         A file's first frame and number of frames.
+    sound : np.ndarray [shape=(n_files, 2), dtype=int64]
+        First frame and one past the last that is not leading or trailing silence, from the file's.
     """
 
     spec: FeatureSpec
     frames: NDArray
     start: Ints
     length: Ints
+    sound: Ints
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.batching.batches import batch_slices
-from pipeline.batching.crops import Crops, covering_crops, crop_frames, mean_by_clip
+from pipeline.batching.crops import Crops, crop_frames, mean_by_clip
 from pipeline.batching.source import make_source
 from pipeline.extraction.targets import Target
 from pipeline.runs import identity
@@ -26,6 +26,7 @@ from pipeline.runs.staleness import stale
 from pipeline.runtime.errors import PipelineError, StoreError, UsageError
 from pipeline.scoring.means import MEANS, combine_tests, mean_over_folds
 from pipeline.tagging.tagger import Clips, Floats, SegmentModel, Segments, Tagger
+from pipeline.training.crop_lengths import network_shape, tiling_of
 
 # Crops that are scored between two looks at the keyboard: some seconds.
 _PIECE = 1024
@@ -69,12 +70,8 @@ class TrainedRun:
 
     @property
     def seconds(self) -> float:
-        """Length of a crop."""
-        return self._record.recipe.seconds
-
-    @property
-    def _n_frames(self) -> int:
-        return crop_frames(self._spec, self.seconds)
+        """Length of a crop that scores; where these are whole clips, of one in training."""
+        return self._record.recipe.score_seconds or self._record.recipe.seconds
 
     @property
     def _threads(self) -> int:
@@ -87,10 +84,9 @@ class TrainedRun:
         backend.start(side_by_side=self._threads)
         from pipeline.training.prediction import load_model
 
-        width = (self._spec.width,) if self._spec.width else ()
+        shape = network_shape(self._record.recipe, self._spec)
         self._models = [
-            load_model(self._folder.fold(k), crop_shape=(self._n_frames, *width),
-                       n_classes=len(self.classes))
+            load_model(self._folder.fold(k), crop_shape=shape, n_classes=len(self.classes))
             for k in self._record.folds
         ]
 
@@ -103,12 +99,18 @@ class TrainedRun:
         from pipeline.training.prediction import crop_scores_at_once
 
         recipe = self._record.recipe
+        tiling = tiling_of(recipe, self._spec)
         source = make_source(
             clips.spec, [str(i) for i in range(len(clips.length))], clips.frames, clips.start,
-            clips.length, n_frames=self._n_frames, pad=recipe.pad,
+            clips.length, n_frames=crop_frames(self._spec, recipe.seconds), pad=recipe.pad,
+            longest=tiling.least,
         )
-        within = covering_crops(segments.length, np.arange(len(segments)), self._n_frames)
-        crops = Crops(segments.row[within.row], segments.first[within.row] + within.first)
+        # A window without sound has an empty piece of it, and is covered as a whole.
+        sound = np.clip(clips.sound[segments.row] - segments.first[:, None], 0,
+                        segments.length[:, None])
+        within = tiling.crops(segments.length, sound=sound)
+        crops = Crops(segments.row[within.row], segments.first[within.row] + within.first,
+                      within.n_frames)
         pieces = [crops[part] for part in batch_slices(len(crops), _PIECE)]
         with ThreadPoolExecutor(self._threads) as pool:
             of_pieces = [

@@ -37,9 +37,35 @@ MONITORS = {"loss": ("val_loss", -1), "lwlrap": ("val_lwlrap", 1)}
 
 
 def is_over(history: Sequence[EpochRow], recipe: Recipe) -> bool:
-    """Whether the last epoch is done, or `patience` epochs in a row brought no improvement."""
+    """Whether the last epoch is done, or `patience` epochs in a row brought no improvement.
+
+    Where the last epoch is kept, all are trained: stopping early would leave the learning rate of
+    a schedule anywhere, and its place would be a choice by the validation clips.
+    """
     n = len(history)
-    return n >= recipe.epochs or n - best_epoch(history, recipe.monitor) >= recipe.patience
+    waited = n - best_epoch(history, recipe.monitor)
+    return n >= recipe.epochs or (recipe.keep == "best" and waited >= recipe.patience)
+
+
+def kept_epoch(history: Sequence[EpochRow], recipe: Recipe) -> int:
+    """The epoch whose model is kept, from 1; 0 if there is none yet."""
+    if recipe.keep == "best":
+        return best_epoch(history, recipe.monitor)
+    return len(history) if len(history) >= recipe.epochs else 0
+
+
+def plateau_scale(history: Sequence[EpochRow], recipe: Recipe) -> float:
+    """The factor of the learning rate that ``{kind: plateau}`` has come to after some epochs.
+
+    It falls by `factor` after every `patience` epochs without improvement of `monitor`. It follows
+    from the history alone, so that a resumed training has the same.
+    """
+    schedule, scale, waited = recipe.schedule, 1.0, 0
+    for n in range(1, len(history) + 1):
+        waited = 0 if best_epoch(history[:n], recipe.monitor) == n else waited + 1
+        if waited >= schedule["patience"]:
+            scale, waited = scale * schedule["factor"], 0
+    return scale
 
 
 def best_epoch(history: Sequence[EpochRow], monitor: str) -> int:
@@ -78,8 +104,8 @@ class EpochDisplay:
             desc=f"  epoch {epoch}/{self._epochs}", unit="batch", dynamic_ncols=True,
         )
 
-    def row(self, values: Mapping[str, float], seconds: float, *, best: bool) -> None:
-        """Print an epoch: its number, metrics, duration, and whether it is the best so far."""
+    def row(self, values: Mapping[str, float], seconds: float, *, mark: str) -> None:
+        """Print an epoch: its number, metrics, duration, and `mark` if it is the one to keep."""
         names = [name for name in values if name != "epoch"]
         if not self._has_header:
             self._cells([f"{'epoch':>{self._width}}", *(f"{n:>12}" for n in names),
@@ -87,7 +113,7 @@ class EpochDisplay:
             self._has_header = True
         epoch = f"{int(values['epoch'])}/{self._epochs}"
         self._cells([f"{epoch:>{self._width}}", *(f"{values[n]:12.4f}" for n in names),
-                     f"{seconds:8.1f}", *([" * best"] if best else [])])
+                     f"{seconds:8.1f}", *([f" * {mark}"] if mark else [])])
 
     def _cells(self, cells: list[str]) -> None:
         self._write(("" if self._alone else self._fold) + " ".join(cells))
@@ -136,16 +162,20 @@ class ClipValidation(keras.callbacks.Callback):
         self.clip_scores: Floats = np.empty((0, 0), np.float32)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        data, crops = self._data, self._data.validation
-        of_crops = crop_scores(self.model, data.source, crops, data.task.recipe.batch_size)
-        losses = self.model.loss.call(data.targets[crops.row], of_crops)
+        data, crops, recipe = self._data, self._data.validation, self._data.task.recipe
+        averaging = recipe.averaging
+        if averaging["kind"] == "swa" and epoch + 1 > averaging["start"] * recipe.epochs:
+            self.model.average_epoch()
+        with self.model.averaged() as network:
+            of_crops = crop_scores(network, data.source, crops, recipe.batch_size)
+        losses = self.model.curated_loss.call(data.targets[crops.row], of_crops)
         self.clip_scores = mean_by_clip(of_crops, crops)
         loss = float(mean_by_clip(keras.ops.convert_to_numpy(losses), crops).mean(dtype=np.float64))
         if not (math.isfinite(loss) and np.isfinite(self.clip_scores).all()):
             raise diverged(data, epoch + 1)
         truth = data.targets[data.n_training:]
         logs |= {"val_loss": loss, "val_lwlrap": metrics.lwlrap(truth, self.clip_scores)}
-        if data.task.recipe.labels == "single":
+        if recipe.labels == "single":
             logs["val_accuracy"] = metrics.accuracy(truth, self.clip_scores)
 
 
@@ -180,17 +210,32 @@ class FoldState(keras.callbacks.Callback):
         task, history = self._data.task, self._history
         row: EpochRow = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         history.append(row)
-        best = best_epoch(history, task.recipe.monitor) == len(history)
-        if best:
-            _save_model(task.folder.model, self.model)
+        is_kept = kept_epoch(history, task.recipe) == len(history)
+        if is_kept:
+            with self.model.averaged() as network:
+                _save_model(task.folder.model, network)
             ids = tuple(label.clip_id for label in task.validation)
             scores.save(task.folder.oof, Scores(ids, task.classes, self._validation.clip_scores))
         checkpoint.save(task.folder.checkpoint, self.model, history)
         write_rows(task.folder.history, list(row), (
             [int(each["epoch"]), *list(each.values())[1:]] for each in history
         ))
-        self._display.row(row, time.monotonic() - self._began, best=best)
+        self._display.row(row, time.monotonic() - self._began,
+                          mark=task.recipe.keep if is_kept else "")
         self.model.stop_training = is_over(history, task.recipe)
+
+
+class Plateau(keras.callbacks.Callback):
+    """Set the learning rate of ``{kind: plateau}`` before each epoch, as the history says."""
+
+    def __init__(self, recipe: Recipe, history: Sequence[EpochRow]) -> None:
+        super().__init__()
+        self._recipe, self._history = recipe, history
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._recipe.schedule["kind"] == "plateau":
+            scale = plateau_scale(self._history, self._recipe)
+            self.model.optimizer.learning_rate = self._recipe.learning_rate * scale
 
 
 def diverged(data: FoldData, epoch: int) -> PipelineError:
@@ -199,7 +244,7 @@ def diverged(data: FoldData, epoch: int) -> PipelineError:
     return PipelineError(
         f"fold {data.task.fold}, epoch {epoch}: training diverged: the loss became NaN or "
         f"infinite. Try a lower --learning-rate than {recipe.learning_rate:g}"
-        + (", or --no-mixed-precision" if recipe.mixed_precision else "")
+        + (", or --precision float32" if recipe.precision != "float32" else "")
     )
 
 

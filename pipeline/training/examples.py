@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,8 +91,12 @@ def wanted_folds(
     return (only,) if only is not None else tuple(available[:first])
 
 
-def split(examples: Sequence[Label], fold: int) -> tuple[tuple[Label, ...], tuple[Label, ...]]:
+def split(
+    examples: Sequence[Label], fold: int, *, curated: bool = True
+) -> tuple[tuple[Label, ...], tuple[Label, ...]]:
     """Split into (training clips, validation clips) of a fold; noisy clips train in every fold.
+
+    Without `curated` they alone train. Validation clips are the fold's curated ones either way.
 
     Raises
     ------
@@ -101,19 +106,28 @@ def split(examples: Sequence[Label], fold: int) -> tuple[tuple[Label, ...], tupl
     available = folds_of(examples)
     if fold not in available:
         raise UsageError(f"--fold is {fold}; there are {', '.join(map(str, available)) or 'none'}")
-    training = tuple(label for label in examples if label.fold != fold)
+    training = tuple(label for label in examples if label.fold != fold
+                     and (curated or label.split == "noisy"))
     if not training:
-        raise UsageError(f"fold {fold} holds every clip; none is left to train on")
+        raise UsageError(f"fold {fold} holds every clip; none is left to train on" if curated
+                         else "--no-curated leaves the noisy clips alone, and there are none")
     return training, tuple(label for label in examples if label.fold == fold)
 
 
-def targets(examples: Sequence[Label], classes: Sequence[str]) -> NDArray[np.float32]:
+def targets(
+    examples: Sequence[Label], classes: Sequence[str],
+    soft: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+) -> NDArray[np.float32]:
     """1 where a clip has the class, else 0. [shape=(n_clips, n_classes), dtype=float32]
 
-    A class that no clip has keeps its column.
+    A class that no clip has keeps its column. Of a noisy clip that `soft` has
+    [shape=(n_classes,), 0 to 1], the targets are those instead.
     """
     column = {name: i for i, name in enumerate(classes)}
     result = np.zeros((len(examples), len(classes)), np.float32)
     for row, label in enumerate(examples):
-        result[row, [column[name] for name in label.labels]] = 1
+        if label.split == "noisy" and label.clip_id in soft:
+            result[row] = soft[label.clip_id]
+        else:
+            result[row, [column[name] for name in label.labels]] = 1
     return result

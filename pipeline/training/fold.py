@@ -16,14 +16,17 @@ from pipeline.training.callbacks import (
     ClipValidation,
     EpochDisplay,
     FoldState,
+    Plateau,
     Progress,
-    best_epoch,
     is_over,
+    kept_epoch,
 )
 from pipeline.training.checkpoint import EpochRow
 from pipeline.training.fold_data import FoldData, open_fold_data
+from pipeline.training.initial_weights import set_initial_weights
 from pipeline.training.network import make_model
 from pipeline.training.task import FoldTask
+from pipeline.training.trainer import BATCH, Trainer
 
 
 def train_fold(task: FoldTask) -> int:
@@ -51,36 +54,38 @@ def _train(task: FoldTask) -> None:
     store = open_store(task.store)
     # Of the training clips alone.
     moments = store.moments(x.clip_id for x in task.training)
+    data = open_fold_data(task, store)
     model = make_model(recipe, store.spec, len(task.classes), fold=task.fold, mean=moments.mean,
-                       variance=moments.variance)
+                       variance=moments.variance, steps_per_epoch=data.batches_per_epoch)
     history: list[EpochRow] = []
     if folder.is_resumable(task.identity):
         history = checkpoint.restore(folder.checkpoint, model)
         display.say(f"resumes after epoch {len(history)}")
     else:
+        if task.initial is not None:
+            set_initial_weights(model.network, task.initial)
         folder.begin(task.identity, sources=task.sources, threads=task.threads)
-    data = open_fold_data(task, store)
     display.say(data.summary)
     if not is_over(history, recipe):
         fit(model, data, history, display)
-    best = history[best_epoch(history, recipe.monitor) - 1]
-    folder.finish(epochs=len(history), best=best)
-    measured = (f"{k} {v:.4f}" for k, v in best.items() if k.startswith("val_"))
-    display.say(f"best epoch {best['epoch']:.0f} of {len(history)}: {', '.join(measured)}")
+    kept = history[kept_epoch(history, recipe) - 1]
+    folder.finish(epochs=len(history), best=kept)
+    measured = (f"{k} {v:.4f}" for k, v in kept.items() if k.startswith("val_"))
+    display.say(f"{recipe.keep} epoch {kept['epoch']:.0f} of {len(history)}: {', '.join(measured)}")
 
 
-def fit(model: keras.Model, data: FoldData, history: list[EpochRow], display: EpochDisplay) -> None:
+def fit(model: Trainer, data: FoldData, history: list[EpochRow], display: EpochDisplay) -> None:
     """Train a model after the epochs of `history`, which grows, until the training is over."""
     first = len(history) + 1
     validation = ClipValidation(data)
+    batches = backend.dataset(lambda: data.training_batches(first), *data.batch_shapes)
     model.fit(
-        backend.dataset(
-            lambda: data.training_batches(first), data.source.crop_shape, data.targets.shape[1:]
-        ),
+        batches.map(lambda *arrays: dict(zip(BATCH, arrays, strict=True))),
         steps_per_epoch=data.batches_per_epoch, initial_epoch=first - 1,
         epochs=data.task.recipe.epochs, verbose=0, shuffle=False,
         callbacks=[
             Progress(data, display), validation, FoldState(data, validation, history, display),
+            Plateau(data.task.recipe, history),
             keras.callbacks.TensorBoard(data.task.folder.logs, write_graph=False),
         ],
     )

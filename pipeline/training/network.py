@@ -14,18 +14,22 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models.build import build, compile_for
-from pipeline.batching.crops import crop_frames
+from models.augmentation.table import augmentation_layers
+from models.build import build
+from models.losses import make_loss
+from models.optimization import make_optimizer
 from pipeline.runs.recipe import Recipe
 from pipeline.runtime.errors import UsageError
 from pipeline.store.schema import FeatureSpec
+from pipeline.training.crop_lengths import lengths_text, network_shape
 from pipeline.training.task import NetworkTask
+from pipeline.training.trainer import Trainer, metrics_for
 
 
 def make_model(
     recipe: Recipe, spec: FeatureSpec, n_classes: int, *, fold: int, mean: ArrayLike,
-    variance: ArrayLike,
-) -> keras.Model:
+    variance: ArrayLike, steps_per_epoch: int = 1,
+) -> Trainer:
     """Build and compile a fold's model before its first epoch.
 
     Parameters
@@ -37,28 +41,59 @@ def make_model(
         With the recipe's seed it decides the initial weights.
     mean, variance : array-like
         Of the training clips, as :func:`models.build.build` takes them.
+    steps_per_epoch : int
+        Batches per epoch, for schedules of the learning rate.
 
     Raises
     ------
     UsageError
-        If the model cannot take such crops or settings.
+        If the model cannot take such crops or settings; lists everything that is wrong.
     """
     keras.utils.clear_session()
     keras.utils.set_random_seed(_seed(recipe.seed, fold))
-    keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_precision else "float32")
-    n_frames = crop_frames(spec, recipe.seconds)
+    keras.config.set_dtype_policy(recipe.precision)
+    errors: list[str] = []
+    feature = spec.declaration
     try:
-        model = build(
-            recipe.model, (n_frames, spec.width) if spec.width else (n_frames,), n_classes,
+        network = build(
+            recipe.model, network_shape(recipe, spec), n_classes,
             labels=recipe.labels, normalization=recipe.normalization, mean=mean,
-            variance=variance, channels=spec.declaration.channels,
+            variance=variance, channels=feature.channels, network=recipe.network,
         )
     except ValueError as error:
-        raise UsageError(
-            f"--model {recipe.model} on {recipe.features}, crops of {recipe.seconds:g} s: {error}"
-        ) from None
-    compile_for(model, recipe.labels, recipe.learning_rate)
-    return model
+        errors.append(f"--model {recipe.model} on {recipe.features}, crops of "
+                      f"{lengths_text(recipe, spec)}: {error}")
+    try:
+        augmentation = augmentation_layers(
+            recipe.augment, unit=spec.units, fill=mean, seed=_seed(recipe.seed, fold, 1),
+            bands=feature.channels == 1 and bool(feature.axis.hz),
+        )
+    except ValueError as error:
+        errors += [f"on {recipe.features}: {line}" for line in str(error).splitlines()]
+    losses: list[Any] = []
+    for settings in (recipe.loss, recipe.noisy_loss):
+        try:
+            losses.append(make_loss(settings, labels=recipe.labels) if settings else losses[0])
+        except ValueError as error:
+            errors.append(f"--labels {recipe.labels}: {error}")
+            losses.append(None)
+    try:
+        optimizer = make_optimizer(
+            recipe.optimizer, recipe.schedule, recipe.averaging,
+            learning_rate=recipe.learning_rate, steps_per_epoch=steps_per_epoch,
+            epochs=recipe.epochs,
+        )
+    except ValueError as error:
+        errors.append(str(error))
+    if errors:
+        raise UsageError("\n".join(errors))
+    trainer = Trainer(
+        network, augmentation=augmentation, loss=losses[0], noisy_loss=losses[1],
+        noisy_head=recipe.noisy_head, averaging=recipe.averaging,
+        metrics=metrics_for(recipe.labels),
+    )
+    trainer.compile(optimizer)
+    return trainer
 
 
 def _seed(*parts: int) -> int:
@@ -66,7 +101,7 @@ def _seed(*parts: int) -> int:
 
 
 def network_digest(task: NetworkTask) -> str:
-    """SHA-256 over the built network: layers, loss and optimizer, and the code of own classes.
+    """SHA-256 over the built network: layers, augmentation, losses and optimizer, and own code.
 
     Layers are numbered, so that their names do not matter. Of a class that is not Keras' own,
     the configuration does not tell what it computes, so its code counts too, without comments and
@@ -75,20 +110,31 @@ def network_digest(task: NetworkTask) -> str:
     """
     n_features = max(1, task.spec.width)
     variance = np.arange(n_features, dtype=np.float64)  # 0 for the first: constant
-    model = make_model(task.recipe, task.spec, task.n_classes, fold=0,
-                       mean=np.arange(n_features) - 0.5, variance=variance)
-    layers = list(_all_layers(model))
+    trainer = make_model(task.recipe, task.spec, task.n_classes, fold=0,
+                         mean=np.arange(n_features) - 0.5, variance=variance)
+    layers = list(_all_layers(trainer.whole))
     numbers = {layer.name: f"#{i}" for i, layer in enumerate(layers)}
-    own = {type(part) for part in (*layers, model.loss, model.optimizer)
-           if type(part).__module__.partition(".")[0] != "keras"}
+    parts = [*trainer.augmentation, trainer.curated_loss, trainer.noisy_loss, trainer.optimizer]
+    own = {each for part in (*layers, *parts, *_parts_of(trainer.optimizer))
+           for each in type(part).__mro__ if each.__module__.partition(".")[0] == "models"}
     content = {
-        "layers": _renamed(model.get_config(), numbers),
-        "loss": _unnamed(model.loss),
-        "optimizer": _unnamed(model.optimizer),
+        "layers": _renamed(trainer.whole.get_config(), numbers),
+        "parts": [_unnamed(part) for part in parts],
         "code": sorted(_code(each) for each in own),
     }
     text = json.dumps(content, sort_keys=True, default=lambda x: np.asarray(x).tolist())
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parts_of(optimizer: Any) -> Iterator[Any]:
+    """The schedule and the inner optimizer of an optimizer, where it has them."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        yield inner
+        yield from _parts_of(inner)
+    schedule = getattr(optimizer, "_learning_rate", None)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        yield schedule
 
 
 def _all_layers(model: Any) -> Iterator[Any]:

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pipeline.batching.crops import covering_crops, crop_frames, mean_by_clip
+from pipeline.batching.crops import crop_frames, mean_by_clip
 from pipeline.batching.source import open_source
 from pipeline.dataset.tables import read_dataset, read_labels
 from pipeline.runs.folder import RunFolder, RunRecord
@@ -20,6 +18,7 @@ from pipeline.runs.scores import Scores
 from pipeline.runtime import memory
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.store.reader import Store
+from pipeline.training.crop_lengths import network_shape, tiling_of
 
 
 def select_clips(
@@ -77,15 +76,19 @@ def score_clips(
     backend.start()
     from pipeline.training.prediction import crop_scores, load_model
 
+    recipe = trained.recipe
+    tiling = tiling_of(recipe, store.spec)
     source = open_source(
-        store, clip_ids, n_frames=crop_frames(store.spec, trained.recipe.seconds),
-        pad=trained.recipe.pad, budget=memory.budget(),
+        store, clip_ids, n_frames=crop_frames(store.spec, recipe.seconds), pad=recipe.pad,
+        budget=memory.budget(), longest=tiling.least,
     )
-    crops = covering_crops(source.length, np.arange(len(clip_ids)), source.n_frames)
+    sound = store.sound[[store.index_of(clip_id) for clip_id in clip_ids]]
+    crops = tiling.crops(source.length, sound=sound)
     print(f"{folder.path}: {len(clip_ids)} {split} clips ({len(crops)} crops) of {store.path}")
     for fold in map(folder.fold, inputs):
-        model = load_model(fold, crop_shape=source.crop_shape, n_classes=len(trained.classes))
-        values = crop_scores(model, source, crops, trained.recipe.batch_size)
+        model = load_model(fold, crop_shape=network_shape(recipe, store.spec),
+                           n_classes=len(trained.classes))
+        values = crop_scores(model, source, crops, recipe.batch_size)
         scores = Scores(tuple(clip_ids), trained.classes, mean_by_clip(values, crops))
         fold.save_predicted(split, scores, inputs[fold.fold])
         print(f"  fold {fold.fold}: {fold.predicted(split)}", flush=True)

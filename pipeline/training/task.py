@@ -52,6 +52,11 @@ class FoldTask:
         Threads per operation.
     side_by_side : int
         Folds that are trained at a time and share the memory.
+    teacher : Path or None
+        File of the labels that the noisy clips get in place of their own, see
+        :mod:`pipeline.training.pseudo_labels`.
+    initial : Path or None
+        Model file with the initial weights; None: random ones.
     """
 
     recipe: Recipe
@@ -64,6 +69,8 @@ class FoldTask:
     validation: tuple[Label, ...]
     threads: int
     side_by_side: int
+    teacher: Path | None = None
+    initial: Path | None = None
 
     @property
     def fold(self) -> int:

@@ -65,7 +65,7 @@ def start(threads: int | None = None, *, side_by_side: int = 1) -> None:
 
 
 def dataset(
-    make: Callable[[], Iterable[tuple[Any, ...]]], *shapes: tuple[int, ...],
+    make: Callable[[], Iterable[tuple[Any, ...]]], *shapes: tuple[int | None, ...],
     n_batches: int | None = None,
 ) -> Any:
     """A ``tf.data.Dataset`` over float32 batches that a thread makes ahead of their use.
@@ -75,7 +75,8 @@ def dataset(
     make : callable
         Gives an iterable over the batches, each a tuple of arrays.
     *shapes : tuple of int
-        Of one element of each array: without the axis along the batch.
+        Of one element of each array: without the axis along the batch; None where it differs from
+        batch to batch.
     n_batches : int, optional
         Where there is one epoch alone. Without it, ``fit(steps_per_epoch=…)`` takes one epoch after
         the other from a single pass of `make`.

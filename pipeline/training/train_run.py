@@ -6,7 +6,8 @@ one job.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from models.names import default_model
@@ -14,12 +15,16 @@ from pipeline.dataset.tables import Dataset, Label
 from pipeline.runs import identity as identities
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.recipe import make_recipe
+from pipeline.runtime.errors import UsageError
 from pipeline.runtime.parallel import imap, worker_count
 from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.metrics import lwlrap
 from pipeline.store.reader import Store
-from pipeline.training import examples
+from pipeline.training import examples, initial_weights, pseudo_labels
 from pipeline.training.task import FoldTask, NetworkTask, sources_digest
+
+# Training and validation clips of a fold.
+Split = tuple[tuple[Label, ...], tuple[Label, ...]]
 
 
 def train_run(
@@ -61,10 +66,28 @@ def train_run(
     chosen, notes = examples.select(
         labels, dataset, store, label_mode=recipe.labels, noisy=recipe.noisy
     )
+    needs_noisy = recipe.noisy_share is not None or not recipe.curated
+    if needs_noisy and not any(label.split == "noisy" for label in chosen):
+        raise UsageError("labels.csv has no noisy clips; leave out --noisy-share and --no-curated")
     folds = examples.folds_of(chosen)
     wanted = examples.wanted_folds(folds, first=first_folds, only=only_fold)
-    splits = {fold: examples.split(chosen, fold) for fold in wanted}
-    identity = identities.make_identity(recipe, store, dataset.classes, chosen)
+    splits = {fold: examples.split(chosen, fold, curated=recipe.curated) for fold in wanted}
+    teachers: dict[int, Path] = {}
+    digests = None
+    if recipe.teacher is not None:
+        teachers = {fold: folder.fold(fold).pseudo_labels for fold in wanted}
+        splits, of_teacher = _taught(splits, teachers, dataset.classes)
+        notes += of_teacher
+        digests = pseudo_labels.pseudo_label_digests(folder, folds)
+    initial: dict[int, Path] = {}
+    if recipe.start_from is not None:
+        source = RunFolder(folder.runs_dir, recipe.start_from)
+        initial = initial_weights.initial_models(
+            source, recipe, dataset.classes, {fold: splits[fold][1] for fold in wanted})
+    identity = identities.make_identity(
+        recipe, store, dataset.classes, chosen, pseudo_labels=digests,
+        initial_weights=initial_weights.model_digests(source, folds) if initial else None,
+    )
     jobs, sources = worker_count(jobs), sources_digest()
     # By all folds, not those that are wanted or left: the scores must not depend on these.
     asked = max(1, worker_count(-1) // max(1, min(jobs, len(folds))))
@@ -74,7 +97,7 @@ def train_run(
         task = NetworkTask(recipe, store.spec, len(dataset.classes), threads)
         # In a worker that will train a fold, so that TensorFlow starts no more often.
         (network,) = imap(build_network, [task], jobs=min(jobs, len(wanted)), backend="loky")
-    identity["network"] = network
+    identity["network_digest"] = network
     left, earlier = identities.unfinished_folds(folder, identity, wanted, resume=resume)
 
     print(f"{folder.path}: {recipe.model} on {store.path}, {len(dataset.classes)} classes, "
@@ -86,8 +109,10 @@ def train_run(
         print(f"  note: {note}")
     side_by_side = max(1, min(jobs, len(left)))
     tasks = [
-        FoldTask(recipe, identity, sources, folder.fold(fold), store.path, dataset.classes,
-                 *splits[fold], threads=threads, side_by_side=side_by_side)
+        FoldTask(recipe, identities.fold_identity(identity, fold), sources, folder.fold(fold),
+                 store.path, dataset.classes, *splits[fold], threads=threads,
+                 side_by_side=side_by_side, teacher=teachers.get(fold),
+                 initial=initial.get(fold))
         for fold in left
     ]
     identities.write_record(folder, identity, store.spec, recipe, folds)
@@ -98,6 +123,30 @@ def train_run(
 
         log_run(folder, store, labels)
     return bool(left)
+
+
+def _taught(
+    splits: Mapping[int, Split], teachers: Mapping[int, Path], classes: Sequence[str]
+) -> tuple[dict[int, Split], list[str]]:
+    """Leave out the noisy clips that their fold's teacher gave no label; and notes of them."""
+    result, notes, errors = dict(splits), list[str](), list[str]()
+    for fold, path in teachers.items():
+        training, validation = splits[fold]
+        try:
+            kept = pseudo_labels.keep_labelled(
+                training, pseudo_labels.read_pseudo_labels(path, classes))
+        except UsageError as error:
+            errors.append(str(error))
+            continue
+        if not any(label.split == "noisy" for label in kept):
+            errors.append(f"{path} has a label for none of the noisy clips")
+        if left_out := len(training) - len(kept):
+            notes.append(f"fold {fold}: {left_out} noisy clips without a label of the teacher are "
+                         "left out")
+        result[fold] = (kept, validation)
+    if errors:
+        raise UsageError("\n".join(errors))
+    return result, notes
 
 
 def build_network(task: NetworkTask) -> str:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.build import ACTIVATIONS, ARCHITECTURES, build, compile_for
+from models.build import ACTIVATIONS, ARCHITECTURES, build
+from models.losses import make_loss
+from models.metrics import Lwlrap
 from models.names import MODELS, default_model
 from pipeline.scoring import metrics
 
@@ -24,11 +26,19 @@ SHAPES = {
     for name, each in ARCHITECTURES.items()
 } | {"dummy1d": (50, 1), "dummy2d": (6, 5)}
 
+
+def compile_for(model, labels, learning_rate):
+    accuracy = [keras.metrics.CategoricalAccuracy(name="accuracy")] if labels == "single" else []
+    model.compile(keras.optimizers.Adam(learning_rate), metrics=[*accuracy, Lwlrap()],
+                  loss=make_loss({"kind": "cross-entropy"}, labels=labels))
+
+
 LOAD = """
 import sys
 import keras
 import numpy as np
 import models.build
+import models.metrics
 
 for path in sys.argv[1:]:
     model = keras.saving.load_model(path, safe_mode=True)
@@ -140,7 +150,7 @@ def tones():
     label = np.arange(8) % 4
     rng = np.random.default_rng(0)
     phase = rng.random((8, 1))
-    for name in ("conv1d", "conv2d"):
+    for name in ("conv1d", "conv2d", "cnn"):
         time = np.linspace(0, 20 * np.pi, SHAPES[name][0])
         x = np.sqrt(2) * np.sin((0.5 + label[:, np.newaxis]) * time + phase)
         x = x.reshape(8, -1, *[1] * (len(SHAPES[name]) - 1))
@@ -160,6 +170,7 @@ def levels():
     ("name", "labels", "learning_rate", "steps"),
     [
         ("conv1d", "single", 1e-3, 150),
+        ("cnn", "single", 1e-3, 60),
         # batch normalization's running moments trail by a hundred steps
         ("conv2d", "multi", 1e-3, 300),
         ("dummy1d", "multi", 0.2, 300),
@@ -208,6 +219,7 @@ def test_loss_and_metrics_are_those_of_the_task(labels):
 
 def test_saved_models_load_in_a_fresh_process_that_imports_models_build(tmp_path, mixed_precision):
     cases = [
+        ("cnn", "single", "mixed_bfloat16", {"normalization": "min-max"}),
         ("conv1d", "single", "float32", {"normalization": "min-max"}),
         ("conv2d", "multi", "mixed_float16", moments("conv2d")),
         ("dummy1d", "multi", "float32", moments("dummy1d")),
@@ -242,7 +254,7 @@ GOOD = {"labels": "multi", "normalization": "min-max"}
     ("arguments", "options", "message"),
     [
         (("dummy", (2000,), 4), {}, "model is 'dummy'; did you mean dummy"),
-        (("wavenet", (2000,), 4), {}, "known: conv1d, conv2d, dummy1d, dummy2d"),
+        (("wavenet", (2000,), 4), {}, "known: cnn, conv1d, conv2d, crnn"),
         (("conv1d", (1615,), 4), {}, "conv1d needs at least 1616 samples, not 1615"),
         (("conv1d", (173, 40), 4), {}, r"\(173, 40\); conv1d takes \(samples,\)"),
         (("conv1d", (None,), 4), {}, r"\(None,\); .* whole numbers"),
@@ -257,6 +269,14 @@ GOOD = {"labels": "multi", "normalization": "min-max"}
         (("conv2d", (20, 40), 4),
          {"normalization": "standardize", "mean": np.zeros(20), "variance": np.ones(20)},
          r"(?s)mean has shape \(20,\); needs \(40,\)\nvariance has"),
+        (("cnn", (None, 0), 4), {}, "cnn needs at least 1 features, not 0"),
+        (("cnn", (20, None), 4), {}, r"\(20, None\); .* whole numbers"),
+        (("conv2d", (None, 40), 4), {}, r"\(None, 40\); .* whole numbers"),
+        (("conv2d", (20, 40), 4), {"network": {"size": "tiny"}},
+         "network.size is tiny; conv2d has no settings"),
+        (("cnn", (20, 40), 0), {"network": {"size": "huge", "poolin": "mean", "dropout": 1}},
+         r"(?s)n_classes is 0.*\nnetwork.size is huge; needs one of tiny, small, medium, large\n"
+         r".*'poolin'; did you mean pooling\?\nnetwork.dropout is 1; needs a number"),
         (("conv9", (1,), 0), {"labels": "x", "normalization": "y"},
          r"(?s)model is .*\n.*normalization is .*\n.*labels is .*\n.*n_classes is 0"),
     ],
@@ -264,12 +284,6 @@ GOOD = {"labels": "multi", "normalization": "min-max"}
 def test_wrong_arguments_are_refused_all_at_once(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         build(*arguments, **(GOOD | options))
-
-
-def test_compile_refuses_an_unknown_kind_of_labels():
-    model = build("dummy1d", (5,), 2, **GOOD)
-    with pytest.raises(ValueError, match="labels is 'one'; known: single, multi"):
-        compile_for(model, "one", 0.01)
 
 
 def test_deltas_become_channels():
@@ -284,6 +298,13 @@ def test_deltas_become_channels():
         part = slice(20 * channel, 20 * (channel + 1))
         np.testing.assert_allclose(found[:, :, channel], (crop - np.arange(60))[0, :, part],
                                    rtol=1e-5)
+
+
+def test_deltas_of_any_number_of_frames_become_channels():
+    model = build("cnn", (None, 60), 5, labels="multi", normalization="min-max", channels=3,
+                  network={"size": "tiny"})
+    assert model.get_layer("channels").output.shape == (None, None, 20, 3)
+    assert model.predict(np.ones((2, 9, 60)), verbose=0).shape == (2, 5)
 
 
 @pytest.mark.parametrize(("name", "shape", "message"), [

@@ -331,7 +331,7 @@ class ScoredData:
         combined = combine_runs(self.root / "runs", members, self.labels, method=method,
                                 weights=weights, single=self.label_mode == "single")
         write_combined(RunFolder(self.root / "runs", name), combined, label_mode=self.label_mode,
-                       weights=weights, seed=0)
+                       seed=0)
         return self
 
     def scores(self, clips, rng, strength):

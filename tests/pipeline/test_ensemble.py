@@ -213,13 +213,14 @@ def command(root, *flags):
     )
 
 
-@pytest.mark.parametrize("method", ["geometric", "stack"])
+@pytest.mark.parametrize("method", ["geometric", "blend", "stack"])
 def test_the_command_makes_a_run_and_says_what_it_is_worth(made_up, method):
     done = command(made_up, "--runs", "good", "fair", "--method", method, "--name", "both")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"lwlrap of 60 clips\n  good +[01]\.\d{4}\n  fair +[01]\.\d{4}\n"
                      r"  \(plain geometric mean\) +[01]\.\d{4}\n  both +[01]\.\d{4}\n", done.stdout)
     rival = "good alone" if method == "geometric" else "the plain geometric mean"
+    assert ("weights that the blend chose" in done.stdout) == (method == "blend")
     assert re.search(rf"both \({method}\) over {rival}: [+-]0\.\d{{4}} \(95 % interval",
                      done.stdout)
     oof, tests = RunFolder(made_up / "runs", "both").load()
@@ -231,7 +232,7 @@ def test_the_command_makes_a_run_and_says_what_it_is_worth(made_up, method):
                                                                list(CLASSES))
 
 
-@pytest.mark.parametrize("method", ["geometric", "arithmetic", "rank", "stack"])
+@pytest.mark.parametrize("method", ["geometric", "arithmetic", "rank", "blend", "stack"])
 def test_the_same_runs_give_the_same_bytes(made_up, method):
     kept = []
     for name in ("one", "one", "two"):
@@ -282,6 +283,7 @@ def test_everything_wrong_with_the_flags_is_listed(made_up):
 
 @pytest.mark.parametrize(("changed", "message"), [
     ({"method": "stack", "weights": (1.0, 1.0)}, "finds its own weights"),
+    ({"method": "blend", "weights": (1.0, 1.0)}, "finds its own weights"),
     ({"weights": (0.0, 0.0)}, "all 0, or infinite"),
     ({"weights": (np.inf, 1.0)}, "all 0, or infinite"),
     ({"name": "good"}, "is one of the runs"),
@@ -320,6 +322,15 @@ def test_runs_that_do_not_go_together(made_up):
         path.unlink()
     with pytest.raises(UsageError, match="fair has no scores for 20 clips: c01, c04"):
         ensemble.run(settings(made_up))
+
+
+def test_a_blend_records_and_prints_its_weights(made_up, capsys):
+    ensemble.run(settings(made_up, method="blend"))
+    record = RunFolder(made_up / "runs", "ensemble").read()
+    assert sum(record.weights) == pytest.approx(1)
+    shown = capsys.readouterr().out
+    for name, weight in zip(record.members, record.weights, strict=True):
+        assert re.search(rf"\n  {name} +{weight:.2f} \([01]\.\d\d to [01]\.\d\d\)\n", shown)
 
 
 def test_labels_that_changed_since(made_up):

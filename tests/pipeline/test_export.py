@@ -239,11 +239,11 @@ def test_what_cannot_be_exported(trained, export, call_stage, tmp_path):
     ended = export("logmel", root=root)
     assert ended.code == 2
     assert "is an ensemble, without a model of its own; name one of its members: a, b" in ended.err
-    settings = {**record["settings"], "mixed_precision": True}
+    settings = {**record["settings"], "precision": "mixed_float16"}
     path.write_text(json.dumps({**record, "settings": settings}))
     ended = export("logmel", "--format", "litert", root=root)
     assert ended.code == 2
-    assert "LiteRT does not compute in float16; give --format saved_model or onnx" in ended.err
+    assert "LiteRT does not compute in 16 bits; give --format saved_model or onnx" in ended.err
     path.write_text(json.dumps(record))
     model = keras.Sequential([keras.Input((3, 20)), keras.layers.Flatten(), keras.layers.Dense(3)])
     model.save(root / "runs" / "logmel" / "folds" / "0" / "model.keras")

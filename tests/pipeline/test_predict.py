@@ -290,7 +290,7 @@ def test_a_model_with_code_in_it_is_not_run(root, predict):
 
 
 def test_the_mean_by_clip_by_hand():
-    crops = Crops(np.array([4, 4, 4, 2, 7, 7]), np.zeros(6, np.int64))
+    crops = Crops(np.array([4, 4, 4, 2, 7, 7]), np.zeros(6, np.int64), np.ones(6, np.int64))
     values = np.array([1, 2, 6, 5, 0, 1])
     np.testing.assert_array_equal(mean_by_clip(values, crops), [3, 5, 0.5])
     np.testing.assert_array_equal(

@@ -152,9 +152,14 @@ def read_history(folder):
 def recipe(**other):
     return Recipe(**{
         "features": "mfcc", "model": "dummy2d", "labels": "multi", "noisy": False, "seconds": 0.1,
-        "pad": "silence", "normalization": "standardize", "batch_size": 8, "epochs": 10,
+        "pad": "silence", "normalization": "standardize", "crops": "clip", "seconds_max": None,
+        "overlap": 0.0, "score_seconds": None, "curated": True, "noisy_share": None,
+        "balance": False, "teacher": None, "batch_size": 8, "epochs": 10,
         "learning_rate": 0.1, "patience": 3, "monitor": "loss", "seed": 0,
-        "mixed_precision": False, **other,
+        "network": {}, "start_from": None, "augment": {},
+        "loss": {"kind": "cross-entropy", "label_smoothing": 0.0}, "noisy_loss": None,
+        "noisy_head": False, "optimizer": {"kind": "adam"}, "schedule": {"kind": "constant"},
+        "averaging": {"kind": "none"}, "keep": "best", "precision": "float32", **other,
     })
 
 
@@ -369,7 +374,7 @@ class Killed(BaseException):
 def kill_after(monkeypatch):
     """Make trainings end as if killed after an epoch."""
     def kill(epoch):
-        def row(self, values, seconds, *, best):
+        def row(self, values, seconds, *, mark):
             if values["epoch"] == epoch:
                 raise Killed
 
@@ -383,9 +388,20 @@ DROPOUT = ("--features", "waveform", "--model", "conv1d", "--seconds", 0.203, "-
            "--epochs", 4, "--patience", 4, "--batch-size", 6)
 
 
+# Every random layer, every average and schedule.
+EVERYTHING = ("--model", "cnn", "--network.size", "tiny", "--augment",
+              "{time_shift: {}, stretch: {}, mixup: {probability: 0.8}, concatenation: {}}",
+              "--optimizer.kind", "adamw", "--schedule", "{kind: cosine, warmup_epochs: 1}",
+              "--averaging", "{kind: ema, momentum: 0.9}", "--keep", "last",
+              "--precision", "mixed_bfloat16", "--noisy", "--noisy-share", 0.25,
+              "--noisy-loss.kind", "lsoft", "--fold", 1, "--epochs", 4)
+
+
 @pytest.mark.parametrize(("flags", "epochs"), [
     (DROPOUT, (1, 3)),
-    (("--mixed-precision", "--fold", 1, "--epochs", 4), (2,)),  # and Adam's wrapper
+    (EVERYTHING, (1, 3)),
+    ((*EVERYTHING, "--averaging", "{kind: swa, start: 0.25}", "--balance"), (2,)),
+    (("--precision", "mixed_float16", "--fold", 1, "--epochs", 4), (2,)),  # and Adam's wrapper
 ])
 def test_going_on_gives_what_never_stopping_gives(
     world, train, kill_after, monkeypatch, flags, epochs
@@ -403,6 +419,40 @@ def test_going_on_gives_what_never_stopping_gives(
     for name in ("oof.npz", "history.csv"):
         assert world.bytes_of("killed", name) == world.bytes_of("whole", name)
     assert not world.bytes_of("killed", "training.npz")
+
+
+EVERYTHING = (
+    "--model", "cnn", "--network", "{size: tiny, auxiliary: true}", "--noisy", "--noisy-head",
+    "--noisy-loss", "{kind: lsoft}", "--augment",
+    "{time_shift: {}, mixup: {probability: 0.7}, masks: {}}",
+    "--precision", "mixed_bfloat16", "--epochs", 3, "--patience", 3,
+)
+
+
+@pytest.mark.parametrize("flags", [
+    ("--schedule", "{kind: cosine, warmup_epochs: 1}", "--averaging", "{kind: ema, momentum: 0.9}",
+     "--optimizer", "{kind: adamw}"),
+    ("--schedule", "{kind: plateau, patience: 1}", "--averaging", "{kind: swa, start: 0.25}",
+     "--optimizer", "{kind: sgd}", "--keep", "last"),
+], ids=["cosine, ema, adamw", "plateau, swa, sgd, last"])
+def test_resuming_with_everything_random_and_averaged_gives_the_same_bits(
+    world, train, kill_after, monkeypatch, flags
+):
+    asked = (*EVERYTHING, *flags, "--fold", 1)
+    ended = train(*asked, "--run", "whole")
+    assert ended.code == 0, ended.err
+    kill_after(2)
+    with pytest.raises(Killed):
+        train(*asked, "--run", "killed")
+    monkeypatch.undo()
+    ended = train(*asked, "--run", "killed", "--resume")
+    assert "resumes after epoch 2" in ended.out
+    for name in ("oof.npz", "history.csv"):
+        assert world.bytes_of("killed", name) == world.bytes_of("whole", name)
+    model = keras.saving.load_model(world.runs / "killed/folds/1/model.keras", safe_mode=True)
+    # The network alone: no second head, no auxiliary ones, no augmentation.
+    assert model.output_shape == (None, len(CLASSES))
+    assert not any("noisy" in layer.name or "mixup" in layer.name for layer in model.layers)
 
 
 def test_kill_minus_nine_and_the_same_command_again(world, run_stage, stage_command):
@@ -825,6 +875,91 @@ def test_differences_name_every_key():
     ]
 
 
+# ---- which model is kept, and where it starts
+
+
+def test_the_last_epoch_is_kept_if_asked_for(world, train):
+    # Steps that large overshoot: the loss is best early on.
+    flags = ("--fold", 0, "--epochs", 6, "--patience", 1, "--learning-rate", 30)
+    ended = train(*flags, "--keep", "last")
+    assert ended.code == 0, ended.err
+    folder = world.runs / "mfcc" / "folds/0"
+    rows = read_history(folder)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert "last epoch 6 of 6" in ended.out
+    assert ended.out.count("* last") == 1
+    assert best_epoch(rows, "loss") < 6
+    oof = load(folder / "oof.npz", made_by="train")
+    assert rows[-1]["val_lwlrap"] == pytest.approx(lwlrap(world.truth_of(oof), oof.values))
+
+
+def test_the_kept_model_has_the_averaged_weights_that_gave_the_scores(world, train):
+    world.relabel(lambda x: x if len(world.frames[x.clip_id]) >= 8 else None)
+    assert train("--fold", 1, "--averaging", "{kind: ema}", "--learning-rate", 1).code == 0
+    folder = world.runs / "mfcc" / "folds/1"
+    model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+    oof = load(folder / "oof.npz", made_by="train")
+    found = [model(covering(world.frames[clip_id], 8)).numpy().mean(axis=0)
+             for clip_id in oof.clip_ids]
+    np.testing.assert_allclose(oof.values, found, atol=1e-6)
+
+
+def test_a_run_starts_from_the_weights_of_another_one_fold_by_fold(done, train):
+    # A step so small that it leaves every weight where it was, nearly.
+    flags = ("--run", "tuned", "--start-from", "mfcc", "--learning-rate", 1e-12, "--epochs", 1)
+    ended = train(*flags)
+    assert ended.code == 0, ended.err
+    for fold in (0, 1):
+        ours, theirs = (keras.saving.load_model(done.runs / run / f"folds/{fold}/model.keras")
+                        for run in ("tuned", "mfcc"))
+        for own, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+            np.testing.assert_allclose(own, other, atol=1e-9)
+    assert "nothing to do" in train(*flags).out
+    # Of another model to start from, the fold is trained again, and it alone.
+    assert train("--seed", 5, "--fold", 1).code == 0
+    before = done.bytes_of("tuned", "model.keras")
+    ended = train(*flags, "--fold", 1)
+    assert "initial_weights: the run to start from has another model" in ended.out
+    after = done.bytes_of("tuned", "model.keras")
+    assert after["folds/1/model.keras"] != before["folds/1/model.keras"]
+    assert after["folds/0/model.keras"] == before["folds/0/model.keras"]
+
+
+def test_what_a_run_cannot_start_from_is_said_before_anything_is_trained(done, train):
+    ended = train("--run", "new", "--start-from", "mfc")
+    assert (ended.code, "has no run 'mfc'; did you mean mfcc?" in ended.err) == (2, True)
+    ended = train("--run", "new", "--start-from", "mfcc", "--model", "cnn",
+                  "--network", "{size: tiny}")
+    assert ended.code == 2
+    assert "--start-from mfcc: its model is dummy2d, not cnn" in ended.err
+    assert "its network is {}, not {'size': 'tiny'}" in ended.err
+    done.relabel(lambda x: replace(x, fold=1) if x.clip_id == "00.wav" else x)
+    ended = train("--run", "new", "--start-from", "mfcc")
+    assert "its fold 0 has other validation clips: 00.wav" in ended.err
+    assert "its fold 1 has other validation clips: 00.wav" in ended.err
+    shutil.rmtree(done.runs / "mfcc" / "folds/0")
+    assert train("--fold", 1).code == 0  # run.json names fold 1 alone now
+    ended = train("--run", "new", "--start-from", "mfcc")
+    assert "its fold 0 is not trained" in ended.err
+    assert not (done.runs / "new").exists()
+
+
+@pytest.mark.parametrize(("flags", "said"), [
+    (("--augment", "{gain: {}}"), "augment.gain needs frequency bands"),  # these are MFCC
+    (("--loss", "{kind: lsep, gamma: 1}"), "--loss.gamma"),
+    (("--network", "{size: tiny}"), "network.size"),
+    (("--schedule", "{kind: cosine, warmup_epochs: 9}"), "schedule.warmup_epochs is 9"),
+    (("--noisy", "--noisy-head", "--no-curated"), "--noisy-head and --no-curated contradict"),
+])
+def test_a_recipe_that_cannot_be_trained_is_refused_before_the_first_epoch(world, flags, train,
+                                                                          said):
+    ended = train(*flags)
+    assert ended.code == 2
+    assert said in ended.err
+    assert not (world.runs / "mfcc" / "run.json").exists()
+    assert not list(world.runs.rglob("history.csv"))
+
+
 # ---- the process
 
 
@@ -853,3 +988,11 @@ def test_without_tensorflow_it_says_how_to_get_it(world, run_stage, tmp_path):
     assert ended.code == 2
     assert "pip install '.[train]'" in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("flags", [("--noisy-share", 0.5), ("--no-curated",)])
+def test_training_on_noisy_clips_needs_some(world, train, flags):
+    world.relabel(lambda label: label if label.split != "noisy" else None)
+    ended = train("--noisy", *flags)
+    assert ended.code == 2
+    assert "labels.csv has no noisy clips" in ended.err

@@ -66,7 +66,9 @@ runs:
 
 
 @pytest.fixture
-def params(tmp_path):
+def params(tmp_path, monkeypatch):
+    # The current folder's params.yaml stands alone; another file would be laid over it.
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "params.yaml"
 
     def write(*changes):
@@ -386,7 +388,8 @@ class Files:
     files: Annotated[tuple[Path, ...], FlagOnly()] = ()
 
 
-def test_paths_need_not_be_utf8_but_texts_do(tmp_path):
+def test_paths_need_not_be_utf8_but_texts_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "params.yaml"
     path.write_text("demo: {out: a}")
     odd = b"caf\xe9".decode("utf-8", "surrogateescape")
@@ -400,7 +403,8 @@ class Optional:
     mode: Annotated[Literal["a", "b"] | None, Help("the mode")]
 
 
-def test_a_choice_may_be_none(tmp_path, capsys):
+def test_a_choice_may_be_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "params.yaml"
     path.write_text("demo: {mode: a}")
     assert read(path, "--mode", "none", cls=Optional).mode is None

@@ -54,7 +54,9 @@ demo:
 
 
 @pytest.fixture
-def params(tmp_path):
+def params(tmp_path, monkeypatch):
+    # The current folder's params.yaml stands alone; another file would be laid over it.
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "params.yaml"
 
     def write(text=SECTION, **values):
@@ -256,7 +258,7 @@ def test_bad_values_are_all_listed(params):
     ("", "no section 'demo'"),
     ("other:\n  a: 1\n", "no section 'demo'"),
     ("demo: 5\n", "no section 'demo'"),
-    ("- demo\n", "no section 'demo'"),
+    ("- demo\n", "needs sections with settings, such as train: {epochs: 50}"),
     ("demo: [unclosed\n", "2:1: not valid YAML: "),
     ("demo:\n\tout: x\n", "2:1: not valid YAML: "),
 ])

@@ -58,11 +58,12 @@ def test_weights_and_stacking_are_compared_with_a_plain_mean(scored_data):
     assert [s.old for s in steps(data, "ensemble") if s.clips == "oof"][1:] == ["equal weights"]
     folder = RunFolder(data.root / "runs", "ensemble")
     record = folder.read()
-    object.__setattr__(record, "method", "stack")
     oof, tests = folder.load()
-    folder.write_ensemble(record, oof, tests[0])
-    found = [s for s in steps(data, "ensemble") if s.clips == "oof"]
-    assert [s.new for s in found] == ["plain geometric mean of 2 runs", "ensemble (stack)"]
+    for method in ("stack", "blend"):
+        object.__setattr__(record, "method", method)
+        folder.write_ensemble(record, oof, tests[0])
+        found = [s for s in steps(data, "ensemble") if s.clips == "oof"]
+        assert [s.new for s in found] == ["plain geometric mean of 2 runs", f"ensemble ({method})"]
 
 
 def test_nothing_to_compare(scored_data):

@@ -40,9 +40,10 @@ class Constant:
         return tf.zeros_like(crops[:, :1]) + self._scores
 
 
+OVERLAP = {"silence": 0.0, "repeat": 0.4}
 TAGGERS = {
     (feature.kind, pad): ClipTagger(
-        feature, [Network()], n_frames=N_FRAMES, pad=pad, single=False
+        feature, [Network()], n_frames=N_FRAMES, pad=pad, single=False, overlap=OVERLAP[pad]
     )
     for pad in ("silence", "repeat")
     for feature in (WAVEFORM, LogMel(sr=8000, n_fft=64, hop_length=16, n_mels=4))
@@ -59,7 +60,7 @@ def test_the_mean_over_the_crops_that_predict_cuts(which, n, seed):
     silence = {0: feature.silent_frame(frames)} if pad == "silence" else None
     length = np.array([len(frames)])
     source = CropSource(("a",), frames, np.array([0]), length, N_FRAMES, 1.0, silence, True)
-    crops = cut(source, covering_crops(length, np.array([0]), N_FRAMES))
+    crops = cut(source, covering_crops(length, np.array([0]), N_FRAMES, overlap=OVERLAP[pad]))
     expected = Network()(crops, training=False).mean(axis=0)
     found = tagger.tag(y)["scores"].numpy()
     np.testing.assert_allclose(found, expected, atol=1e-3 if feature.width else 1e-6)

@@ -85,6 +85,10 @@ def check(kind, path, feature, name, normalization, *, atol):
 def test_all_networks(kind, name, normalization, tmp_path):
     feature = (Waveform(sr=8000) if len(ARCHITECTURES[name].least) == 1
                else LogMel(sr=8000, n_fft=256, hop_length=80, n_mels=32))
+    if (kind, name) == ("litert", "crnn"):
+        with pytest.raises(PipelineError, match=r"with --format litert: .*TensorListReserve"):
+            check(kind, tmp_path / "model", feature, name, normalization, atol=1e-5)
+        return
     check(kind, tmp_path / "model", feature, name, normalization, atol=1e-5)
 
 
