@@ -62,6 +62,10 @@ def initial_models(
         if fold not in record.folds:
             errors.append(f"its fold {fold} is not trained")
             continue
+        needed = (source.fold(fold).model, source.fold(fold).oof)
+        if missing := [path.name for path in needed if not path.is_file()]:
+            errors.append(f"its fold {fold} lacks {' and '.join(missing)}; train it again")
+            continue
         seen = set(scores.load(source.fold(fold).oof, made_by="python -m pipeline.train").clip_ids)
         if odd := sorted(seen ^ {label.clip_id for label in labels}):
             errors.append(f"its fold {fold} has other validation clips: {listed(odd)}")

@@ -82,6 +82,8 @@ def train_run(
     initial: dict[int, Path] = {}
     if recipe.start_from is not None:
         source = RunFolder(folder.runs_dir, recipe.start_from)
+        if source.name == folder.name:
+            raise UsageError(f"--start-from is {source.name}, the run itself; name another --run")
         initial = initial_weights.initial_models(
             source, recipe, dataset.classes, {fold: splits[fold][1] for fold in wanted})
     identity = identities.make_identity(
