@@ -6,13 +6,14 @@ bounds, such as ``Annotated[float, Ge(0), Lt(1)]``.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+
+from models.settings import hint
 
 
 def choice_problems(what: str, value: Any, known: Iterable[str]) -> list[str]:
@@ -30,11 +31,7 @@ def choice_problems(what: str, value: Any, known: Iterable[str]) -> list[str]:
     list of str
     """
     names = list(known)
-    if value in names:
-        return []
-    near = difflib.get_close_matches(str(value), names, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
-    return [f"{what} is {value!r}; {hint}"]
+    return [] if value in names else [f"{what} is {value!r}; {hint(value, names)}"]
 
 
 def setting_problems(

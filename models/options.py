@@ -90,9 +90,10 @@ class Option:
 
 
 def _typed(value: Any, setting: Setting) -> Any:
-    """Convert a number as YAML and the command line write it, if it is one.
+    """Convert a value to the type of its setting where that is a number.
 
-    YAML 1.1 reads 1e-3 as a text; 2 and 2.0 are one value. What is no number is left as it is.
+    YAML 1.1 reads 1e-3 as text, and 2 and 2.0 are to be the same value. A value that cannot be
+    converted is returned unchanged, to be refused by the check that follows.
     """
     if isinstance(setting, Interval):
         items = value if isinstance(value, list | tuple) else ()

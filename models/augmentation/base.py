@@ -22,9 +22,9 @@ class Augmentation(keras.layers.Layer):
     """A random change of a batch of training crops.
 
     A subclass has its settings in :data:`models.options.AUGMENTATIONS` under its `NAME`, and
-    computes in :meth:`augment` what becomes of every crop; which crops are changed, by
-    `probability`, is decided here. Each crop is drawn for by
-    itself. With ``training=False``, or at probability 0, the batch is returned as it is.
+    changes all crops in :meth:`augment`. Which of them are used instead of the unchanged ones is
+    drawn here, for each crop by itself, with the setting `probability`. With ``training=False``, or
+    at probability 0, the batch is returned as it is.
 
     It computes in float32 under any dtype policy. Its random generator is a variable, so that a
     restored training draws the same numbers as one that was not stopped.
