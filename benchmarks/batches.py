@@ -121,7 +121,7 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
         start_from=None, augment={},
         loss={"kind": "cross-entropy", "label_smoothing": 0.0}, noisy_loss=None, noisy_head=False,
         optimizer={"kind": "adam"}, schedule={"kind": "constant"}, averaging={"kind": "none"},
-        keep="best", precision="float32",
+        keep="best", validate_every=1, precision="float32",
     )
     task = FoldTask(
         recipe, {}, "", RunFolder(Path(), "benchmark").fold(0), store.path, dataset.classes,

@@ -164,6 +164,10 @@ class Settings:
     keep: Annotated[Keep, _OPTIMIZE, _Runs, Help(
         "epoch whose model is kept and gives the out-of-fold scores; last: no early stopping"
     )]
+    validate_every: Annotated[int, Ge(1), _OPTIMIZE, _Runs, Help(
+        "epochs from one validation to the next, always after the last one; above 1 only where no "
+        "decision needs it: with --keep last, and no plateau"
+    )]
     precision: Annotated[Precision, _OPTIMIZE, _Runs, Help(
         "numbers that layers compute with; mixed_bfloat16: faster on GPUs and on CPUs with AMX, "
         "mixed_float16: on GPUs"

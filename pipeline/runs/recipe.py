@@ -42,6 +42,7 @@ class Recipe:
     patience: int
     monitor: str
     keep: str
+    validate_every: int
     precision: str
     seed: int
 
@@ -98,6 +99,11 @@ def _contradictions(recipe: Recipe) -> list[str]:
                 f"--noisy-share {recipe.noisy_share:g} of --batch-size {recipe.batch_size} is "
                 f"{recipe.noisy_per_batch} clips; it needs 1 to {recipe.batch_size - 1}"
             )
+    if recipe.validate_every > 1 and (
+        recipe.keep == "best" or recipe.schedule["kind"] == "plateau"
+    ):
+        errors.append(f"--validate-every is {recipe.validate_every}; --keep best and a plateau "
+                      "need a validation after every epoch")
     if recipe.noisy_head and not recipe.curated:
         errors.append("--noisy-head and --no-curated contradict each other: nothing would train "
                       "the output layer that is kept")

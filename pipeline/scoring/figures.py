@@ -89,7 +89,8 @@ def draw_curves(path: Path, title: str, histories: pd.DataFrame) -> None:
             for column, colour in ((name, GREY), (f"val_{name}", INK)):
                 if column not in histories:
                     continue
-                for k, (_, fold) in enumerate(histories.groupby("fold")):
+                # Not every epoch has a validation.
+                for k, (_, fold) in enumerate(histories.dropna(subset=column).groupby("fold")):
                     kind = "validation" if column.startswith("val_") else "training"
                     axes.plot(fold["epoch"], fold[column], color=colour, lw=1.2, alpha=0.75,
                               label=f"{kind}, one line per fold" if k == 0 else None)

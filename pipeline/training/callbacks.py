@@ -43,8 +43,9 @@ def is_over(history: Sequence[EpochRow], recipe: Recipe) -> bool:
     a schedule anywhere, and its place would be a choice by the validation clips.
     """
     n = len(history)
-    waited = n - best_epoch(history, recipe.monitor)
-    return n >= recipe.epochs or (recipe.keep == "best" and waited >= recipe.patience)
+    if n >= recipe.epochs or recipe.keep == "last":
+        return n >= recipe.epochs
+    return n - best_epoch(history, recipe.monitor) >= recipe.patience
 
 
 def kept_epoch(history: Sequence[EpochRow], recipe: Recipe) -> int:
@@ -112,7 +113,8 @@ class EpochDisplay:
                          f"{'seconds':>8}"])
             self._has_header = True
         epoch = f"{int(values['epoch'])}/{self._epochs}"
-        self._cells([f"{epoch:>{self._width}}", *(f"{values[n]:12.4f}" for n in names),
+        cells = ("" if math.isnan(values[name]) else f"{values[name]:.4f}" for name in names)
+        self._cells([f"{epoch:>{self._width}}", *(f"{cell:>12}" for cell in cells),
                      f"{seconds:8.1f}", *([f" * {mark}"] if mark else [])])
 
     def _cells(self, cells: list[str]) -> None:
@@ -149,7 +151,10 @@ class Progress(keras.callbacks.Callback):
 
 
 class ClipValidation(keras.callbacks.Callback):
-    """Score the validation clips after each epoch, and add ``val_…`` to its metrics.
+    """Score the validation clips, and add ``val_…`` to the metrics of the epoch.
+
+    They are scored after every epoch, or every `validate_every` epochs and after the last one. On a
+    small data set overlapping tiles can take as long as the epoch's training.
 
     The validation loss is the mean over clips of the mean loss over the crops that cover the clip;
     lwlrap and accuracy are of clips too, not of crops. `clip_scores` [shape=(n_validation,
@@ -166,6 +171,8 @@ class ClipValidation(keras.callbacks.Callback):
         averaging = recipe.averaging
         if averaging["kind"] == "swa" and epoch + 1 > averaging["start"] * recipe.epochs:
             self.model.average_epoch()
+        if (epoch + 1) % recipe.validate_every and epoch + 1 < recipe.epochs:
+            return
         with self.model.averaged() as network:
             of_crops = crop_scores(network, data.source, crops, recipe.batch_size)
         losses = self.model.curated_loss.call(data.targets[crops.row], of_crops)
@@ -177,6 +184,12 @@ class ClipValidation(keras.callbacks.Callback):
         logs |= {"val_loss": loss, "val_lwlrap": metrics.lwlrap(truth, self.clip_scores)}
         if recipe.labels == "single":
             logs["val_accuracy"] = metrics.accuracy(truth, self.clip_scores)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the metrics that a validation adds."""
+        single = self._data.task.recipe.labels == "single"
+        return ("val_loss", "val_lwlrap", *(["val_accuracy"] if single else []))
 
 
 class FoldState(keras.callbacks.Callback):
@@ -209,6 +222,8 @@ class FoldState(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         task, history = self._data.task, self._history
         row: EpochRow = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
+        # An epoch without a validation has the columns all the same: all rows are of one table.
+        row |= {name: math.nan for name in self._validation.columns if name not in row}
         history.append(row)
         is_kept = kept_epoch(history, task.recipe) == len(history)
         if is_kept:
@@ -218,7 +233,8 @@ class FoldState(keras.callbacks.Callback):
             scores.save(task.folder.oof, Scores(ids, task.classes, self._validation.clip_scores))
         checkpoint.save(task.folder.checkpoint, self.model, history)
         write_rows(task.folder.history, list(row), (
-            [int(each["epoch"]), *list(each.values())[1:]] for each in history
+            [int(each["epoch"]), *("" if math.isnan(v) else v for v in list(each.values())[1:])]
+            for each in history
         ))
         self._display.row(row, time.monotonic() - self._began,
                           mark=task.recipe.keep if is_kept else "")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from matplotlib.image import imread
@@ -159,7 +160,8 @@ def recipe(**other):
         "network": {}, "start_from": None, "augment": {},
         "loss": {"kind": "cross-entropy", "label_smoothing": 0.0}, "noisy_loss": None,
         "noisy_head": False, "optimizer": {"kind": "adam"}, "schedule": {"kind": "constant"},
-        "averaging": {"kind": "none"}, "keep": "best", "precision": "float32", **other,
+        "averaging": {"kind": "none"}, "keep": "best", "validate_every": 1,
+        "precision": "float32", **other,
     })
 
 
@@ -388,18 +390,8 @@ DROPOUT = ("--features", "waveform", "--model", "conv1d", "--seconds", 0.203, "-
            "--epochs", 4, "--patience", 4, "--batch-size", 6)
 
 
-# Batches by set and class, and mixtures along time.
-SAMPLED = ("--model", "cnn", "--network.size", "tiny", "--augment",
-           "{time_shift: {}, stretch: {}, mixup: {probability: 0.8}, concatenation: {}}",
-           "--optimizer.kind", "adamw", "--schedule", "{kind: cosine, warmup_epochs: 1}",
-           "--averaging", "{kind: swa, start: 0.25}", "--balance", "--keep", "last",
-           "--precision", "mixed_bfloat16", "--noisy", "--noisy-share", 0.25,
-           "--noisy-loss.kind", "lsoft", "--fold", 1, "--epochs", 4)
-
-
 @pytest.mark.parametrize(("flags", "epochs"), [
     (DROPOUT, (1, 3)),
-    (SAMPLED, (2,)),
     (("--precision", "mixed_float16", "--fold", 1, "--epochs", 4), (2,)),  # and Adam's wrapper
 ])
 def test_going_on_gives_what_never_stopping_gives(
@@ -423,7 +415,7 @@ def test_going_on_gives_what_never_stopping_gives(
 EVERYTHING = (
     "--model", "cnn", "--network", "{size: tiny, auxiliary: true}", "--noisy", "--noisy-head",
     "--noisy-loss", "{kind: lsoft}", "--augment",
-    "{time_shift: {}, mixup: {probability: 0.7}, masks: {}}",
+    "{time_shift: {}, stretch: {}, concatenation: {}, mixup: {probability: 0.7}, masks: {}}",
     "--precision", "mixed_bfloat16", "--epochs", 3, "--patience", 3,
 )
 
@@ -432,7 +424,7 @@ EVERYTHING = (
     ("--schedule", "{kind: cosine, warmup_epochs: 1}", "--averaging", "{kind: ema, momentum: 0.9}",
      "--optimizer", "{kind: adamw}"),
     ("--schedule", "{kind: plateau, patience: 1}", "--averaging", "{kind: swa, start: 0.25}",
-     "--optimizer", "{kind: sgd}", "--keep", "last"),
+     "--optimizer", "{kind: sgd}", "--keep", "last", "--noisy-share", 0.25, "--balance"),
 ], ids=["cosine, ema, adamw", "plateau, swa, sgd, last"])
 def test_resuming_with_everything_random_and_averaged_gives_the_same_bits(
     world, train, kill_after, monkeypatch, flags
@@ -1010,3 +1002,25 @@ def test_a_run_cannot_start_from_itself_or_from_a_fold_without_its_files(world, 
     assert ended.code == 2
     assert "its fold 0 lacks oof.npz" in ended.err
     assert "its fold 1 lacks oof.npz" in ended.err
+
+
+def test_fewer_validations_change_no_weight_and_no_final_score(world, train):
+    flags = ("--keep", "last", "--epochs", 4, "--fold", 0)
+    train("--run", "each", *flags)
+    train("--run", "some", *flags, "--validate-every", 3)
+    assert world.bytes_of("some", "oof.npz") == world.bytes_of("each", "oof.npz")
+    each, some = (pd.read_csv(world.runs / name / "folds/0/history.csv")
+                  for name in ("each", "some"))
+    assert some["val_loss"].isna().tolist() == [True, True, False, False]
+    pd.testing.assert_frame_equal(some.dropna(), each[2:])
+    assert some["loss"].tolist() == each["loss"].tolist()
+
+
+@pytest.mark.parametrize("flags", [
+    ("--keep", "best"), ("--keep", "last", "--schedule.kind", "plateau"),
+])
+def test_a_choice_by_validation_needs_one_after_every_epoch(world, train, flags):
+    ended = train("--validate-every", 2, *flags)
+    assert ended.code == 2
+    assert "--validate-every is 2; --keep best and a plateau need" in ended.err
+    assert not world.runs.exists()

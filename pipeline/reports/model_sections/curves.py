@@ -45,7 +45,8 @@ def _curves(key: str, run: ReportedRun) -> Markup:
                                       (f"val_{name}", FIRST, "validation")):
                 if column not in history:
                     continue
-                for i, (fold, part) in enumerate(history.groupby("fold")):
+                # Not every epoch has a validation.
+                for i, (fold, part) in enumerate(history.dropna(subset=column).groupby("fold")):
                     axes.plot(part["epoch"], part[column], color=ink, lw=1.2,
                               label=kind if i == 0 else None)
                     best = part[part["epoch"] == chosen[int(str(fold))]]

@@ -29,7 +29,7 @@ RECIPE = Recipe(
     learning_rate=0.1, patience=3, monitor="loss", seed=0, network={}, start_from=None, augment={},
     loss={"kind": "cross-entropy", "label_smoothing": 0.0}, noisy_loss=None, noisy_head=False,
     optimizer={"kind": "adam"}, schedule={"kind": "constant"}, averaging={"kind": "none"},
-    keep="best", precision="float32",
+    keep="best", validate_every=1, precision="float32",
 )  # crops of 10 frames
 LABELS = tuple(
     Label(f"{i:02}.wav", (CLASSES[0 if i % 4 else 1 + i % 8 // 4],),

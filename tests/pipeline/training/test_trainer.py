@@ -26,7 +26,7 @@ RECIPE = Recipe(
     overlap=0.0, score_seconds=None, curated=True, noisy_share=None, balance=False, teacher=None,
     batch_size=4, augment={}, loss={"kind": "cross-entropy"}, noisy_loss=None, noisy_head=False,
     optimizer={"kind": "adam"}, learning_rate=0.1, schedule={"kind": "constant"},
-    averaging={"kind": "none"}, epochs=5, patience=2, monitor="loss", keep="best",
+    averaging={"kind": "none"}, epochs=5, patience=2, monitor="loss", keep="best", validate_every=1,
     precision="float32", seed=0,
 )
 
