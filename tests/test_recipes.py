@@ -138,7 +138,9 @@ def test_it_trains_some_steps(recipe, demo, tmp_path, call_stage):
     data, stores, runs = demo / "prepared", tmp_path / "stores", tmp_path / "runs"
     call("extract", "--data", data, "--out", stores, "--jobs", 1)
     common = ("--data", data, "--stores", stores, "--runs-dir", runs)
-    short = ("--epochs", 3, "--batch-size", 4, "--fold", 0, "--jobs", 1)
+    short = ["--epochs", 3, "--batch-size", 4, "--fold", 0, "--jobs", 1]
+    if read_values(recipe, "train")["schedule"].get("warmup_epochs"):
+        short += ["--schedule.warmup_epochs", 1]  # it has to be shorter than the training
     followed = {entry["follows"] for entry in read_values(recipe, "follow_ups").values()}
     for name in run_names(recipe):
         if name in read_values(recipe, "follow_ups"):
