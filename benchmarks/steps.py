@@ -102,8 +102,8 @@ def main() -> None:
         augmentation=lambda: augment().numpy(),
         scoring=lambda: bare.network(batch["features"], training=False).numpy(),
     )
-    print(f"{recipe.precision}: {recipe.model}, {bare.network.count_params():,} parameters, batches "
-          f"of {' x '.join(map(str, shape))}")
+    print(f"{recipe.precision}: {recipe.model}, {bare.network.count_params():,} parameters, "
+          f"batches of {' x '.join(map(str, shape))}")
     for name, ms in found.items():
         print(f"  {name:13}{ms:8.1f} ms")
     print(f"  {CLIPS} clips   {CLIPS / recipe.batch_size * found['augmented'] / 1000:8.2f} s")
