@@ -4,13 +4,15 @@
   python -m pipeline.ensemble --runs mfcc logmel --weights 1 2 --name weighted
   python -m pipeline.ensemble --runs mfcc logmel waveform --method blend --name blended
   python -m pipeline.ensemble --runs mfcc logmel waveform --method stack --name stacked
+  python -m pipeline.ensemble --runs mfcc logmel waveform --method boost --name boosted
 
 Out of fold, a mean combines the runs' scores of each clip; on the test clips, those of all models
 (every fold of every run), where a run has the same weight however many folds it has. `blend` is a
 geometric mean whose weights are searched on out-of-fold scores, by lwlrap or, of single labels, by
 accuracy. `stack` fits two levels of ridge regression on them; its scores are not probabilities: use
-their order only. Both write out-of-fold scores of nested cross-validation, in which a fold's labels
-have no part in its scores, so that their lwlrap can be compared with a mean's.
+their order only. `boost` fits gradient boosting on them and on the clips' lengths (clips.csv). All
+three write out-of-fold scores of nested cross-validation, in which a fold's labels have no part in
+its scores, so that their lwlrap can be compared with a mean's.
 
 Prints the out-of-fold lwlrap of every run, of their plain geometric mean and of the result, and the
 weights of a blend.
@@ -39,20 +41,23 @@ class Settings:
     name: Annotated[str, Help("name of the resulting run, in the same folder")]
     method: Annotated[EnsembleMethod, Help(
         "how to combine: geometric or arithmetic mean, mean of ranks, blend (geometric mean with "
-        "weights searched out of fold, needs 2 folds), or stack (ridge regression, needs 3 folds)"
+        "weights searched out of fold, needs 2 folds), stack (ridge regression, needs 3 folds), or "
+        "boost (gradient boosting on scores and clip lengths, needs 2 folds)"
     )]
     weights: Annotated[tuple[Annotated[float, Ge(0)], ...], Help(
         "one weight per run, in the order of --runs; none: equal weights"
     )]
-    data: Annotated[Path, Help("folder that prepare wrote, with the labels")]
-    seed: Annotated[int, Ge(0), Help("random seed of the bootstrap behind the printed interval")]
+    data: Annotated[Path, Help("folder that prepare wrote, with labels and lengths")]
+    seed: Annotated[int, Ge(0), Help(
+        "random seed of boost, and of the bootstrap behind the printed interval"
+    )]
     params: Annotated[Path, FlagOnly(), Help(
         "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
 
 
 def run(settings: Settings) -> None:
-    from pipeline.dataset.tables import read_labels
+    from pipeline.dataset.tables import read_clips, read_labels
     from pipeline.runs.choice import trained_runs
     from pipeline.runs.folder import RunFolder
     from pipeline.scoring.combination import (
@@ -68,8 +73,13 @@ def run(settings: Settings) -> None:
     out = RunFolder(settings.runs_dir, settings.name)
     mode = check_members(out, names, method=settings.method, weights=settings.weights)
     labels = {label.clip_id: label for label in read_labels(settings.data)}
+    seconds = {}
+    if settings.method == "boost":
+        _, clips = read_clips(settings.data)
+        seconds = {clip.clip_id: clip.header.frames / clip.header.sr for clip in clips}
     combined = combine_runs(settings.runs_dir, names, labels, method=settings.method,
-                            weights=settings.weights, single=mode == "single")
+                            weights=settings.weights, single=mode == "single", seconds=seconds,
+                            seed=settings.seed)
     write_combined(out, combined, label_mode=mode, seed=settings.seed)
     print_gain(settings.name, combined, single=mode == "single", seed=settings.seed)
     without = "" if combined.test else ", without test scores: the runs have none"

@@ -18,7 +18,7 @@ from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores, select
 from pipeline.runtime.errors import listed
 from pipeline.scoring.evaluation import truth_of
-from pipeline.scoring.means import combine, combine_tests, mean_over_folds
+from pipeline.scoring.means import MEANS, combine, combine_tests, mean_over_folds
 from pipeline.scoring.metrics import Bools
 
 SPLITS = ("curated", "noisy")
@@ -126,9 +126,18 @@ def _trained(folder: RunFolder) -> list[RunFolder]:
 
 
 def _noisy_scores(folder: RunFolder, *, plain: bool) -> tuple[Scores | None, str]:
-    """Scores of the noisy clips, or why there are none; `plain` ignores methods and weights."""
+    """Scores of the noisy clips, and why there are none or others than the run's own.
+
+    `plain` ignores methods and weights.
+    """
     record = folder.read()
     single = record.label_mode == "single"
+    if record.kind != "train" and not plain and record.method not in MEANS:
+        scores, note = _noisy_scores(folder, plain=True)
+        return scores, note or (
+            f"What {folder.name} learned by {record.method} is not on record, so the noisy clips "
+            f"were checked with the geometric mean of "
+            f"{', '.join(run.name for run in _trained(folder))}.")
     if record.kind == "train":
         if record.settings.get("noisy"):
             return None, (f"{folder.name} was trained on the noisy clips, so it has no scores of "
@@ -145,7 +154,7 @@ def _noisy_scores(folder: RunFolder, *, plain: bool) -> tuple[Scores | None, str
         return mean_over_folds(folder.name, folds, single=single), ""
     members = (_trained(folder) if plain
                else [RunFolder(folder.runs_dir, member) for member in record.members])
-    named = []
+    named, notes = [], []
     for member in members:
         if not member.is_run:
             return None, (f"{member.name}, a run that {folder.name} is made of, is not there any "
@@ -154,6 +163,7 @@ def _noisy_scores(folder: RunFolder, *, plain: bool) -> tuple[Scores | None, str
         if scores is None:
             return None, note
         named.append((member.name, [scores]))
+        notes += [note] if note else []
     weights = (1.0,) * len(named) if plain or not record.weights else record.weights
     method = "geometric" if plain else record.method
-    return combine_tests(method, named, weights, single=single), ""
+    return combine_tests(method, named, weights, single=single), " ".join(notes)

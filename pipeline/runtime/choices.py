@@ -13,7 +13,7 @@ Monitor = Literal["loss", "lwlrap"]
 Keep = Literal["best", "last"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 TimeLineMode = Literal["auto", "always", "never"]
-EnsembleMethod = Literal["geometric", "arithmetic", "rank", "blend", "stack"]
+EnsembleMethod = Literal["geometric", "arithmetic", "rank", "blend", "stack", "boost"]
 
 PseudoLabelMethod = Literal["agreement", "pseudo", "mix"]
 

@@ -15,13 +15,14 @@ from pipeline.runs.scores import Scores, align
 from pipeline.runs.staleness import check_folds, digests, stale
 from pipeline.runtime.errors import UsageError
 from pipeline.scoring.blending import blend_runs
+from pipeline.scoring.boosting import boost_runs
 from pipeline.scoring.evaluation import paired_gain, truth_of
 from pipeline.scoring.means import combine, combine_tests, plain_mean
 from pipeline.scoring.metrics import lwlrap
 from pipeline.scoring.stacking import folds_of, stack_runs
 
 # Methods that find their weights on out-of-fold scores.
-FITTED = ("blend", "stack")
+FITTED = ("blend", "stack", "boost")
 
 RESAMPLES = 200  # enough for an interval's first digits, in seconds
 
@@ -67,7 +68,7 @@ def check_members(
     names : sequence of str
         Of the runs, in the same folder.
     method : str
-        A key of :data:`.means.MEANS`, or ``stack``.
+        A key of :data:`.means.MEANS`, ``stack`` or ``boost``.
     weights : sequence of float
         One per run, or none for equal weights.
 
@@ -116,7 +117,7 @@ def check_members(
 
 def combine_runs(
     runs_dir: Path, names: Sequence[str], labels: Mapping[str, Label], *, method: str,
-    weights: Sequence[float], single: bool,
+    weights: Sequence[float], single: bool, seconds: Mapping[str, float], seed: int,
 ) -> Combined:
     """Combine runs that :func:`check_members` accepted.
 
@@ -130,11 +131,16 @@ def combine_runs(
         As in :func:`check_members`.
     single : bool
         Whether each clip has exactly one label.
+    seconds : mapping of str to float
+        The length of each clip, by clip id; only ``boost`` needs it.
+    seed : int
+        Of ``boost``.
 
     Raises
     ------
     UsageError
-        If only some runs have test scores, or the runs' clips or classes differ.
+        If only some runs have test scores, the runs' clips or classes differ, or the method cannot
+        be fitted on them.
     """
     loaded = [(name, *RunFolder(runs_dir, name).load()) for name in names]
     tests = [(name, folds) for name, _, folds in loaded]
@@ -150,6 +156,9 @@ def combine_runs(
         folds = folds_of(labels, oofs[0].clip_ids)
         if method == "stack":
             return Combined(method, members, truth, *stack_runs(oofs, tests, truth, folds))
+        if method == "boost":
+            return Combined(method, members, truth, *boost_runs(
+                oofs, tests, truth, folds, seconds, single=single, seed=seed))
         blend = blend_runs(list(members.items()), tests, truth, folds, single=single)
         return Combined(method, members, truth, blend.oof, blend.test, blend.weights,
                         blend.fold_weights)

@@ -174,8 +174,9 @@ def open_run(runs_dir: Path, name: str) -> Tagger:
     Raises
     ------
     UsageError
-        If there is no such run, or an ensemble cannot be computed for new files: it was stacked, or
-        a member is missing or was trained again since. Everything wrong is listed.
+        If there is no such run, or an ensemble cannot be computed for new files: what it
+        learned is not on record, or a member is missing or was trained again since. Everything
+        wrong is listed.
     StoreError
         If a record is damaged, or a feature is computed differently by now.
     """
@@ -201,11 +202,11 @@ def _part(
         if folder.name not in models:
             models[folder.name] = TrainedRun(folder)
         return _Run(folder.name)
-    if record.method == "stack":
+    if record.method in ("stack", "boost"):
         raise UsageError(
-            f"{folder.path} was stacked, and the coefficients are not on record, so it cannot "
-            f"score new files. Tag with a member (--run {record.members[0]}), or make an ensemble "
-            "by a mean: python -m pipeline.ensemble --method geometric"
+            f"{folder.path} was made by {record.method}, and what that learned is not on record, "
+            f"so it cannot score new files. Tag with a member (--run {record.members[0]}), or make "
+            "an ensemble by a mean: python -m pipeline.ensemble --method geometric"
         )
     if (record.method not in MEANS or not record.members or folder.name in inside
             or len(record.weights) not in (0, len(record.members))):

@@ -329,7 +329,8 @@ class ScoredData:
     def add_ensemble(self, *members, method="geometric", weights=(), name="ensemble"):
         """An ensemble of runs."""
         combined = combine_runs(self.root / "runs", members, self.labels, method=method,
-                                weights=weights, single=self.label_mode == "single")
+                                weights=weights, single=self.label_mode == "single",
+                                seconds=dict.fromkeys(self.labels, 0.25), seed=0)
         write_combined(RunFolder(self.root / "runs", name), combined, label_mode=self.label_mode,
                        seed=0)
         return self

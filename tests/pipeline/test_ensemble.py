@@ -2,7 +2,9 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,9 +14,18 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import gmean
 
 from pipeline import ensemble
-from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
+from pipeline.audio.file_header import Header
+from pipeline.dataset.tables import (
+    Clip,
+    Dataset,
+    Label,
+    write_clips,
+    write_dataset,
+    write_labels,
+)
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores, load, save
+from pipeline.runtime.choices import EnsembleMethod
 from pipeline.runtime.errors import UsageError
 from pipeline.scoring.means import (
     FLOOR,
@@ -165,6 +176,7 @@ def test_a_run_weighs_the_same_however_many_folds_it_has():
 # ---- the stage
 
 N_CURATED, N_TEST, FOLDS = 60, 12, 3
+TESTS = tuple(f"t{i:02}" for i in range(N_TEST))
 
 
 @pytest.fixture
@@ -181,6 +193,7 @@ def made_up(tmp_path):
         Label(c, tuple(np.array(CLASSES)[row].tolist()), "curated", k % FOLDS, "")
         for k, (c, row) in enumerate(zip(clips, truth, strict=True))
     ])
+    write_lengths(prepared, [*clips, *TESTS])
     for run, spread in (("good", 0.9), ("fair", 1.5)):
         values = 1 / (1 + np.exp(-(truth * 2 - 1 + rng.normal(0, spread, truth.shape))))
         order = rng.permutation(N_CURATED) if run == "fair" else np.arange(N_CURATED)
@@ -189,10 +202,14 @@ def made_up(tmp_path):
             oof = Scores(tuple(clips[i] for i in rows), CLASSES, values[rows].astype(np.float32))
             save(tmp_path / "runs" / run / f"folds/{k}" / "oof.npz", oof)
             test = rng.random((N_TEST, len(CLASSES)), dtype=np.float32)
-            names = tuple(f"t{i:02}" for i in range(N_TEST))
-            save(tmp_path / "runs" / run / "test" / f"{k}.npz", Scores(names, CLASSES, test))
+            save(tmp_path / "runs" / run / "test" / f"{k}.npz", Scores(TESTS, CLASSES, test))
         facts(tmp_path / "runs" / run)
     return tmp_path
+
+
+def write_lengths(prepared, clips):
+    write_clips(prepared, [Clip(c, f"audio/{c}", Header("WAV", "PCM_16", 44100, 1, 22050 + 441 * k))
+                           for k, c in enumerate(clips)])
 
 
 def facts(folder, **changed):
@@ -213,7 +230,7 @@ def command(root, *flags):
     )
 
 
-@pytest.mark.parametrize("method", ["geometric", "blend", "stack"])
+@pytest.mark.parametrize("method", ["geometric", "blend", "stack", "boost"])
 def test_the_command_makes_a_run_and_says_what_it_is_worth(made_up, method):
     done = command(made_up, "--runs", "good", "fair", "--method", method, "--name", "both")
     assert (done.returncode, done.stderr) == (0, "")
@@ -232,7 +249,7 @@ def test_the_command_makes_a_run_and_says_what_it_is_worth(made_up, method):
                                                                list(CLASSES))
 
 
-@pytest.mark.parametrize("method", ["geometric", "arithmetic", "rank", "blend", "stack"])
+@pytest.mark.parametrize("method", get_args(EnsembleMethod))
 def test_the_same_runs_give_the_same_bytes(made_up, method):
     kept = []
     for name in ("one", "one", "two"):
@@ -284,6 +301,7 @@ def test_everything_wrong_with_the_flags_is_listed(made_up):
 @pytest.mark.parametrize(("changed", "message"), [
     ({"method": "stack", "weights": (1.0, 1.0)}, "finds its own weights"),
     ({"method": "blend", "weights": (1.0, 1.0)}, "finds its own weights"),
+    ({"method": "boost", "weights": (1.0, 1.0)}, "finds its own weights"),
     ({"weights": (0.0, 0.0)}, "all 0, or infinite"),
     ({"weights": (np.inf, 1.0)}, "all 0, or infinite"),
     ({"name": "good"}, "is one of the runs"),
@@ -331,6 +349,38 @@ def test_a_blend_records_and_prints_its_weights(made_up, capsys):
     shown = capsys.readouterr().out
     for name, weight in zip(record.members, record.weights, strict=True):
         assert re.search(rf"\n  {name} +{weight:.2f} \([01]\.\d\d to [01]\.\d\d\)\n", shown)
+
+
+def test_boosting_depends_on_the_seed_and_on_the_lengths(made_up):
+    kept, clips = [], [f"c{k:02}" for k in range(N_CURATED)]
+    for seed, by_length in ((0, clips), (1, clips), (0, clips[::2] + clips[1::2])):
+        write_lengths(made_up / "prepared", [*by_length, *TESTS])
+        ensemble.run(replace(settings(made_up, method="boost"), seed=seed))
+        kept.append((made_up / "runs/ensemble/oof.npz").read_bytes())
+    assert len(set(kept)) == 3
+
+
+def test_boosting_needs_the_length_of_every_clip(made_up):
+    write_lengths(made_up / "prepared", ["c00", *TESTS])
+    done = command(made_up, "--runs", "good", "fair", "--method", "boost")
+    assert done.returncode == 2
+    assert "clips.csv lacks 59 clips that have scores" in done.stderr
+    (made_up / "prepared" / "clips.csv").unlink()
+    done = command(made_up, "--runs", "good", "fair", "--method", "boost")
+    assert done.returncode == 2
+    assert "clips.csv: no such file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (made_up / "runs" / "ensemble").exists()
+    ensemble.run(settings(made_up, method="stack"))  # which needs none
+
+
+def test_a_boosted_and_a_stacked_ensemble_can_be_boosted(made_up):
+    ensemble.run(settings(made_up, method="stack", name="stacked"))
+    ensemble.run(settings(made_up, method="boost", name="boosted"))
+    ensemble.run(settings(made_up, "stacked", "boosted", "good", method="boost", name="all"))
+    oof, (test,) = RunFolder(made_up / "runs", "all").load()
+    assert oof.values.min() >= 0
+    assert test.values.shape == (N_TEST, len(CLASSES))
 
 
 def test_labels_that_changed_since(made_up):

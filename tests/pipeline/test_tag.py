@@ -298,11 +298,12 @@ def test_what_cannot_tag(trained, call_stage, runs):
     assert tag("mel", "--jobs", 0).code == 2
     path = runs / "both" / "run.json"
     record = read_json(path)
-    write_json(path, {**record, "method": "stack"})
-    ended = tag("both")
-    assert ended.code == 2
-    assert "coefficients are not on record" in ended.err
-    assert "--run mel" in ended.err
+    for method in ("stack", "boost"):
+        write_json(path, {**record, "method": method})
+        ended = tag("both")
+        assert ended.code == 2
+        assert f"made by {method}, and what that learned is not on record" in ended.err
+        assert "--run mel" in ended.err
     write_json(path, {**record, "members": ["both", "mel"]})
     assert tag("both").code == 4
     write_json(path, {**record, "weights": [1]})

@@ -59,7 +59,7 @@ def test_weights_and_stacking_are_compared_with_a_plain_mean(scored_data):
     folder = RunFolder(data.root / "runs", "ensemble")
     record = folder.read()
     oof, tests = folder.load()
-    for method in ("stack", "blend"):
+    for method in ("stack", "blend", "boost"):
         object.__setattr__(record, "method", method)
         folder.write_ensemble(record, oof, tests[0])
         found = [s for s in steps(data, "ensemble") if s.clips == "oof"]

@@ -83,6 +83,25 @@ def test_scores_that_are_no_probabilities_are_replaced(scored_data):
     assert result.found[0].scores.values.max() <= 1
 
 
+def test_what_an_ensemble_learned_cannot_score_noisy_clips(scored_data):
+    data = scored_data().add_run("mfcc").add_run("logmel", seed=1).add_run("wave", seed=2)
+    add_ensemble(data, ["mfcc", "logmel"], method="boost")
+    add_ensemble(data, ["ensemble", "wave"], name="nested")
+    members = [(name, RunFolder(data.root / "runs", name).load_noisy())
+               for name in ("mfcc", "logmel", "wave")]
+    plain = combine_tests("geometric", members[:2], [1, 1], single=False)
+    for name, noisy in (
+        ("ensemble", plain),
+        ("nested", combine_tests("geometric", [("ensemble", [plain]), members[2]], [1, 1],
+                                 single=False)),
+    ):
+        result = search_labels(read(data, name), data.labels)
+        assert [each.split for each in result.found] == ["curated", "noisy"]
+        np.testing.assert_allclose(result.found[1].scores.values, noisy.values, rtol=1e-5)
+        assert result.notes == ["What ensemble learned by boost is not on record, so the noisy "
+                                "clips were checked with the geometric mean of mfcc, logmel."]
+
+
 def test_the_default_is_the_ensemble_and_its_members(scored_data):
     data = scored_data().add_run("mfcc").add_run("logmel").add_run("other")
     runs = data.root / "runs"

@@ -12,7 +12,7 @@ from pipeline.runtime import choices
 def test_ensemble_methods():
     from pipeline.scoring import means
 
-    assert {*means.MEANS, "stack"} == {*get_args(choices.EnsembleMethod)}
+    assert {*means.MEANS, "stack", "boost"} == {*get_args(choices.EnsembleMethod)}
 
 
 def test_networks():
