@@ -795,6 +795,20 @@ def test_clips_that_the_store_lacks_are_listed(world, train):
     assert "lacks 3 clips of labels.csv: 03.wav, 07.wav, 25.wav." in train("--noisy").err
 
 
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_a_precision_that_is_slow_here_is_noted_before_the_training(
+    world, train, monkeypatch, has_gpu
+):
+    monkeypatch.setattr("features.kernels.processor.instruction_sets", lambda: {"sse2", "avx2"})
+    monkeypatch.setattr("pipeline.training.train_run.has_gpu", lambda: has_gpu)
+    note = "  note: mixed_bfloat16 is slow here: "
+    flags = ("--fold", 1, "--epochs", 1)
+    head, _, _ = train(*flags, "--precision", "mixed_bfloat16").out.partition("fold 1: ")
+    assert (note in head) != has_gpu
+    assert note not in train(*flags, "--precision", "mixed_bfloat16").out  # nothing to do
+    assert "is slow here" not in train(*flags, "--run", "other").out
+
+
 def test_clips_that_were_left_out_as_bad_are_only_noted(world, train):
     del world.frames["03.wav"]
     make_store(world.stores, SPEC, world.frames, [Excluded("03.wav", "truncated", "0" * 64)])
