@@ -1,8 +1,8 @@
 """Build models by name, with what all share: input, normalization, output, loss.
 
 A new model is a function from a Keras tensor (clips, samples, 1) or (clips, frames, features, 1)
-to a tensor (clips, activations), and a line each in :data:`ARCHITECTURES` and in
-:mod:`models.names`. Its keyword-only arguments are the settings of the network.
+to a tensor (clips, activations), and a line each in :data:`ARCHITECTURES`, in :mod:`models.names`
+and in :mod:`models.network_options`. Its keyword-only arguments are the settings of the network.
 """
 
 from __future__ import annotations

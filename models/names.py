@@ -1,6 +1,7 @@
 """Names of the models, without Keras: what ``train --model`` offers, and the default.
 
-A new model needs a line here and one in :data:`models.build.ARCHITECTURES`.
+A new model needs a line here, in :data:`models.build.ARCHITECTURES` and in
+:data:`models.network_options.NETWORKS`.
 """
 
 from __future__ import annotations

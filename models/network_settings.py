@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from models.settings import hint
+from models.settings import hint, shown
 
 
 def choice_problems(what: str, value: Any, known: Iterable[str]) -> list[str]:
@@ -58,11 +58,11 @@ def setting_problems(
     for name, value in given.items():
         if name in known:
             if needed := _requirement(value, known[name]):
-                problems.append(f"network.{name} is {_shown(value)}; needs {needed}")
+                problems.append(f"network.{name} is {shown(value)}; needs {needed}")
         elif known:
             problems += choice_problems(f"a setting of network {network}", name, known)
         else:
-            problems.append(f"network.{name} is {_shown(value)}; {network} has no settings")
+            problems.append(f"network.{name} is {shown(value)}; {network} has no settings")
     return problems
 
 
@@ -75,7 +75,7 @@ def _requirement(value: Any, annotation: Any) -> str | None:
         # Python takes True for 1.
         if any(type(value) is type(choice) and value == choice for choice in choices):
             return None
-        return f"one of {', '.join(map(_shown, choices))}"
+        return f"one of {', '.join(map(shown, choices))}"
     base, *bounds = get_args(annotation)
     kind, noun = (Integral, "a whole number") if base is int else (Real, "a number")
     if isinstance(value, kind) and not isinstance(value, bool) and all(
@@ -109,8 +109,3 @@ def _words(bound: Any) -> str:
         case Lt(high):
             return f"less than {high}"
     raise TypeError(f"{bound!r} is no bound of a setting")
-
-
-def _shown(value: Any) -> str:
-    """As YAML writes it."""
-    return {"None": "null", "True": "true", "False": "false"}.get(repr(value), str(value))

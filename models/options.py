@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.settings import Choice, Flag, Interval, Number, Setting, hint
+from models.settings import Choice, Flag, Interval, Number, Setting, hint, shown
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Option:
         """Return one text of ``--help`` per setting."""
         return {
             key: f"{text} ({setting.needed.removeprefix('one of ')}; default: "
-                 f"{_shown(setting.default)})"
+                 f"{shown(setting.default)})"
             for key, (setting, text) in self.settings.items()
         }
 
@@ -108,11 +108,22 @@ def _typed(value: Any, setting: Setting) -> Any:
         return value
 
 
-def _shown(value: Any) -> str:
-    """A value as YAML writes it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower().replace("none", "null")
-    return str(list(value)) if isinstance(value, tuple) else str(value)
+def describe_by_setting(options: Mapping[str, Option]) -> dict[str, str]:
+    """Return one text of ``--help`` per setting, with the options that have it.
+
+    Parameters
+    ----------
+    options : mapping of str to Option
+    """
+    names = dict[tuple[str, str], list[str]]()
+    for name, option in options.items():
+        for key, text in option.describe().items():
+            names.setdefault((key, text), []).append(name)
+    result = dict[str, str]()
+    for (key, text), having in names.items():
+        line = f"of {', '.join(having)}: {text}"
+        result[key] = f"{result[key]}; {line}" if key in result else line
+    return result
 
 
 @dataclass(frozen=True)
@@ -137,15 +148,8 @@ class KindOptions:
 
     def describe(self) -> dict[str, str]:
         """Return one text of ``--help`` per setting, of all kinds."""
-        texts = {"kind": "; ".join(f"{kind}: {each.help}" for kind, each in self.options.items())}
-        kinds = dict[tuple[str, str], list[str]]()
-        for kind, option in self.options.items():
-            for key, text in option.describe().items():
-                kinds.setdefault((key, text), []).append(kind)
-        for (key, text), names in kinds.items():
-            line = f"of {', '.join(names)}: {text}"
-            texts[key] = f"{texts[key]}; {line}" if key in texts else line
-        return texts
+        kinds = "; ".join(f"{kind}: {each.help}" for kind, each in self.options.items())
+        return {"kind": kinds, **describe_by_setting(self.options)}
 
 
 @dataclass(frozen=True)
@@ -181,26 +185,6 @@ class NamedOptions:
             for name, option in self.options.items()
         }
 
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """Settings of the network: which there are, and their values, the network itself knows."""
-
-    def check(self, value: Any) -> tuple[dict[str, Any], list[Problem]]:
-        """Return the mapping, and everything that is wrong with its form."""
-        if not isinstance(value, Mapping):
-            return {}, [Problem((), f"is {value!r}: needs a mapping such as {{size: tiny}}")]
-        return dict(value), [
-            Problem((str(key),), f"is {each!r}: needs a number, a text, true or false")
-            for key, each in value.items() if not isinstance(each, bool | int | float | str)
-        ]
-
-    def describe(self) -> dict[str, str]:
-        """Return one text of ``--help``."""
-        return {"KEY": "of networks that have settings"}
-
-
-NETWORK = NetworkOptions()
 
 _PROBABILITY = (Number(1.0, low=0, high=1), "of changing a crop")
 _AREA = "smallest and largest, as shares of the crop's area"

@@ -125,32 +125,37 @@ class Interval:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some names, the first of which is the default.
+    """One of some values; the first is the default unless another one is named.
+
+    Attributes
+    ----------
+    values : tuple of str, int or None
+    default : str, int or None
 
     Examples
     --------
     >>> Choice("mix", "or").default
     'mix'
+    >>> Choice(None, 1, 2, default=2).needed
+    'one of null, 1, 2'
     """
 
-    names: tuple[str, ...]
+    values: tuple[str | int | None, ...]
+    default: Any
 
-    def __init__(self, *names: str) -> None:
-        object.__setattr__(self, "names", names)
-
-    @property
-    def default(self) -> str:
-        """The first of the names."""
-        return self.names[0]
+    def __init__(self, *values: str | int | None, default: Any = ...) -> None:
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "default", values[0] if default is ... else default)
 
     @property
     def needed(self) -> str:
         """What values are valid, in words."""
-        return "one of " + ", ".join(self.names)
+        return "one of " + ", ".join(map(shown, self.values))
 
     def accepts(self, value: Any) -> bool:
         """Whether a value is valid."""
-        return isinstance(value, str) and value in self.names
+        # Python takes True for 1.
+        return any(type(value) is type(each) and value == each for each in self.values)
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,19 @@ class Flag:
     def accepts(self, value: Any) -> bool:
         """Whether a value is valid."""
         return isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """Write a value as YAML does.
+
+    Examples
+    --------
+    >>> shown(None), shown(True), shown((0.5, 1.0))
+    ('null', 'true', '[0.5, 1.0]')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 def hint(name: Any, known: Iterable[str]) -> str:

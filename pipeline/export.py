@@ -7,8 +7,9 @@
 
 The model takes a clip's waveform (float32, mono, of any length) at the sampling rate of the run's
 feature, and gives its scores: those that predict and evaluate give the clip, by the same front end,
-normalization, crops and means over crops and folds. Resampling is not inside. Class names, sampling
-rate and settings are in the file, see docs/export.md.
+normalization, crops and means over crops and folds. Resampling is not inside. It computes in
+float32, also where the run was trained in mixed precision. Class names, sampling rate and settings
+are in the file, see docs/export.md.
 
 Before the file gets its name it is opened by its own runtime, and its scores of some real clips of
 the data set are held against those of the extractor and Keras. If they differ by more than
@@ -40,7 +41,9 @@ class Settings:
     )]
     format: Annotated[Literal["saved_model", "litert", "onnx"], Help("format of the model")]
     clips: Annotated[int, Ge(1), Help("number of real clips to check the model with")]
-    tolerance: Annotated[float, Gt(0), Help("largest difference allowed of a score from Keras'")]
+    tolerance: Annotated[float, Gt(0), Help(
+        "largest difference allowed of a score from Keras' in float32"
+    )]
     run: Annotated[str | None, FlagOnly(), Help("name of the run to export")] = None
     fold: Annotated[int | None, Ge(0), FlagOnly(), Help(
         "export the network of this fold alone; none: all folds, whose mean the model gives"

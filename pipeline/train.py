@@ -33,7 +33,8 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le, Lt
 
 from models.names import Model
-from models.options import AUGMENTATIONS, AVERAGING, LOSSES, NETWORK, OPTIMIZERS, SCHEDULES
+from models.network_options import NETWORKS
+from models.options import AUGMENTATIONS, AVERAGING, LOSSES, OPTIMIZERS, SCHEDULES
 from pipeline.cli import main as stage
 from pipeline.cli.declaration import entry_class
 from pipeline.cli.markers import FlagOnly, Group, Help, Options, Section, SharedBy
@@ -82,10 +83,10 @@ class Settings:
     )]
     fold: Annotated[int | None, Ge(0), Help("train only this fold, counted from 0; none: all")]
     model: Annotated[Model | None, _NETWORK, _Runs, Help(
-        "network; none: conv1d for waveforms, else conv2d"
+        f"network; none: conv1d for waveforms, else conv2d; {NETWORKS.summary}"
     )]
-    network: Annotated[Mapping[str, Any], Options(NETWORK), _NETWORK, _Runs, Help(
-        "settings of the network, such as {size: tiny}"
+    network: Annotated[Mapping[str, Any], Options(NETWORKS), _NETWORK, _Runs, Help(
+        "settings of the network, such as {size: tiny}; a network not named below has none"
     )]
     start_from: Annotated[str | None, _NETWORK, _Runs, Help(
         "run whose network of the same fold has the initial weights; none: random ones"

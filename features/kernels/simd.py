@@ -12,19 +12,17 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
+from features.kernels.processor import instruction_sets
+
 
 def _lanes() -> int:
     """Count the float64 in a register: 8 with AVX-512, 4 with AVX, 2 elsewhere."""
-    try:
-        has = llvmlite.binding.get_host_cpu_features()
-    except RuntimeError:  # LLVM does not know this processor
-        return 2
-    return 8 if has.get("avx512f") else 4 if has.get("avx") else 2
+    sets = instruction_sets()
+    return 8 if "avx512f" in sets else 4 if "avx" in sets else 2
 
 
 LANES = _lanes()

@@ -152,16 +152,44 @@ def check_scores(
     StoreError
         If it is above `tolerance`; names the clip.
     """
-    off = {clip_id: float(np.abs(model.scores(y) - expected[clip_id]).max())
-           for clip_id, y in clips.waveforms.items()}
-    worst = max(off, key=lambda clip_id: off[clip_id])
-    if not off[worst] <= tolerance:
+    found = {clip_id: model.scores(y) for clip_id, y in clips.waveforms.items()}
+    worst, off = _largest_difference(found, expected)
+    if not off <= tolerance:
         raise StoreError(
             f"the {model.format} model is not as exact as it needs to be: its scores of {worst} "
-            f"are off from Keras' by {off[worst]:.2g}, more than --tolerance {tolerance:g}. "
+            f"are off from Keras' by {off:.2g}, more than --tolerance {tolerance:g}. "
             "It was not kept"
         )
-    return off[worst]
+    return off
+
+
+def check_rounding(
+    scores: Mapping[str, Floats], as_trained: Mapping[str, Floats], precision: str, bound: float
+) -> float:
+    """Compare scores in float32 with those of networks as trained; return the largest difference.
+
+    Raises
+    ------
+    StoreError
+        If it is above `bound`; names the clip.
+    """
+    worst, off = _largest_difference(scores, as_trained)
+    if not off <= bound:
+        raise StoreError(
+            f"in float32 the scores of {worst} are off from those in {precision} by "
+            f"{off:.2g}, more than {bound:.2g}, so an exported model would not be the one "
+            "that was trained. Give a larger --tolerance, or train again with --precision float32"
+        )
+    return off
+
+
+def _largest_difference(
+    found: Mapping[str, Floats], expected: Mapping[str, Floats]
+) -> tuple[str, float]:
+    """The clip whose scores differ most, and by how much."""
+    off = {clip_id: float(np.abs(found[clip_id] - expected[clip_id]).max()) for clip_id in found}
+    worst = max(off, key=lambda clip_id: off[clip_id])
+    return worst, off[worst]
 
 
 def latency_ms(model: ExportedModel, clips: RealClips) -> float:

@@ -62,6 +62,8 @@ def export_run(
 ) -> None:
     """Export the networks of some folds of a run as one model, checked on real clips.
 
+    Networks that were trained in mixed precision are exported in float32.
+
     Parameters
     ----------
     folder : RunFolder
@@ -77,18 +79,13 @@ def export_run(
     n_clips : int > 0 [scalar]
         Number of them.
     tolerance : float
-        Largest difference of a score from Keras'.
+        Largest difference of a score from Keras', in float32.
 
     Raises
     ------
     PipelineError
         If the run cannot be exported, or the model does not pass its check. `out` stays as it was.
     """
-    if kind == "litert" and trained.recipe.precision != "float32":
-        raise UsageError(
-            f"{folder.path} was trained with mixed precision, and LiteRT does not compute in "
-            "16 bits; give --format saved_model or onnx, or train again with --precision float32"
-        )
     _check_tiling(folder, trained)
     check_packages(kind)
     from pipeline.training import tensorflow_setup as backend
@@ -97,17 +94,25 @@ def export_run(
     from pipeline.exporting import checking
     from pipeline.exporting.clip_graph import ClipTagger
     from pipeline.exporting.exported_model import open_exported
+    from pipeline.exporting.float32_network import in_float32, rounding_bound
     from pipeline.exporting.formats import WRITERS
     from pipeline.training.prediction import load_model
 
     recipe = trained.recipe
     feature, tiling = spec.declaration, tiling_of(recipe, spec)
-    networks = [load_model(folder.fold(k), crop_shape=network_shape(recipe, spec),
-                           n_classes=len(trained.classes)) for k in folds]
+    as_trained = [load_model(folder.fold(k), crop_shape=network_shape(recipe, spec),
+                             n_classes=len(trained.classes)) for k in folds]
+    networks = [in_float32(network) for network in as_trained]
     tagger = ClipTagger(feature, networks, n_frames=tiling.least, overlap=tiling.overlap,
                         pad=recipe.pad, single=trained.label_mode == "single")
     clips = checking.read_real_clips(data, stores, sr=feature.sr, n_clips=n_clips)
     expected = checking.keras_scores(clips, trained, spec, networks, tiling)
+    rounding = ""
+    if recipe.precision != "float32":
+        off = checking.check_rounding(
+            expected, checking.keras_scores(clips, trained, spec, as_trained, tiling),
+            recipe.precision, max(tolerance, rounding_bound(recipe.precision)))
+        rounding = f" in float32; {recipe.precision} moves scores by at most {off:.2g}"
     description = Description(
         run=trained.name, model_version=_model_version(folder, folds), folds=folds,
         label_mode=trained.label_mode, classes=trained.classes, sr=feature.sr,
@@ -121,7 +126,7 @@ def export_run(
         model = open_exported(partial)
         off = checking.check_scores(model, clips, expected, tolerance)
         print(f"  checked: opened by its own runtime, held against Keras on {clips.summary}: "
-              f"scores differ by at most {off:.2g}")
+              f"scores differ by at most {off:.2g}{rounding}")
         taken = checking.latency_ms(model, clips)
         n_bytes = sum(f.stat().st_size for f in (partial, *partial.rglob("*")) if f.is_file())
     print(f"  {size(n_bytes)}, {taken:.1f} ms per 2 s of audio on this machine\n  {out}")

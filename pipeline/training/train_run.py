@@ -21,6 +21,7 @@ from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.metrics import lwlrap
 from pipeline.store.reader import Store
 from pipeline.training import examples, initial_weights, pseudo_labels
+from pipeline.training.slow_precision import has_gpu, precision_note
 from pipeline.training.task import FoldTask, NetworkTask, sources_digest
 
 # Training and validation clips of a fold.
@@ -107,6 +108,8 @@ def train_run(
     if left and threads != asked:
         earlier.append(f"{threads} threads per fold, as the run was begun with, so that its scores "
                        f"stay the same; delete {folder.path} to use {asked}")
+    if left and recipe.precision != "float32":
+        earlier += _slow_precision(recipe.precision)
     for note in notes + earlier:
         print(f"  note: {note}")
     side_by_side = max(1, min(jobs, len(left)))
@@ -125,6 +128,13 @@ def train_run(
 
         log_run(folder, store, labels)
     return bool(left)
+
+
+def _slow_precision(precision: str) -> list[str]:
+    from features.kernels.processor import instruction_sets  # LLVM
+
+    note = precision_note(precision, instruction_sets(), gpu=has_gpu())
+    return [] if note is None else [note]
 
 
 def _taught(

@@ -11,7 +11,6 @@ from models.options import (
     AUGMENTATIONS,
     AVERAGING,
     LOSSES,
-    NETWORK,
     OPTIMIZERS,
     SCHEDULES,
     KindOptions,
@@ -81,13 +80,6 @@ def test_all_that_is_wrong_is_listed():
     problems = NAMED.check({"pich": {}, "pitch": {"cents": -1, "stepz": 2}})[1]
     assert [each.line("augment").split(" is ")[0] for each in problems] == [
         "augment.pich", "augment.pitch.cents", "augment.pitch.stepz"]
-
-
-def test_settings_of_a_network_are_checked_by_the_network_but_hold_plain_values():
-    assert NETWORK.check({"size": "tiny"}) == ({"size": "tiny"}, [])
-    assert NETWORK.check(["tiny"])[1]
-    assert NETWORK.check({"size": [1]})[1] == [
-        Problem(("size",), "is [1]: needs a number, a text, true or false")]
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -11,6 +11,7 @@ from models.settings import Choice, Flag, Interval, Number, hint
 
 AT_LEAST_0, WHOLE = Number(6, low=0), Number(5, low=2, whole=True)
 SCALE, LABELS = Interval((0.5, 1), above=0, high=1), Choice("mix", "or")
+STRIDE = Choice(None, 1, 2, default=2)
 LEVELS = Flag(default=False)
 
 
@@ -19,6 +20,7 @@ LEVELS = Flag(default=False)
     [
         (AT_LEAST_0, (0, 2.5, np.float32(2.5))), (WHOLE, (2, np.int64(3))),
         (SCALE, ([1, 1], (0.1, 0.2))), (LABELS, ("mix", "or")), (LEVELS, (True, False)),
+        (STRIDE, (None, 1, 2)),
     ],
 )
 def test_valid_values_are_accepted(setting, values):
@@ -35,11 +37,17 @@ def test_valid_values_are_accepted(setting, values):
          (0.5, [0.5], [0.6, 0.5], [0, 1], [0.5, 1.1], ["a", "b"])),
         (LABELS, "one of mix, or", ("and", True, ["or"])),
         (LEVELS, "true or false", (1, "yes", None)),
+        (STRIDE, "one of null, 1, 2", (0, True, "1", 2.0)),
     ],
 )
 def test_bad_values_are_refused(setting, needed, values):
     assert setting.needed == needed
     assert not any(setting.accepts(value) for value in values)
+
+
+def test_the_default_of_a_choice_is_the_first_value_or_the_one_that_is_named():
+    assert (LABELS.default, STRIDE.default, Choice("mix", None, default=None).default) == (
+        "mix", 2, None)
 
 
 def test_bounds_are_valid_or_not_as_declared():

@@ -241,3 +241,17 @@ def test_training_loads_no_decoder_and_is_quiet(world, stage_command):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_a_precision_that_is_slow_here_is_noted_before_the_training(
+    world, train, monkeypatch, has_gpu
+):
+    monkeypatch.setattr("features.kernels.processor.instruction_sets", lambda: {"sse2", "avx2"})
+    monkeypatch.setattr("pipeline.training.train_run.has_gpu", lambda: has_gpu)
+    note = "  note: mixed_bfloat16 is slow here: "
+    flags = ("--fold", 1, "--epochs", 1)
+    head, _, _ = train(*flags, "--precision", "mixed_bfloat16").out.partition("fold 1: ")
+    assert (note in head) != has_gpu
+    assert note not in train(*flags, "--precision", "mixed_bfloat16").out  # nothing to do
+    assert "is slow here" not in train(*flags, "--run", "other").out
