@@ -132,9 +132,10 @@ def test_a_new_feature_and_run_in_params_go_all_the_way(project: Project) -> Non
     """Trained, predicted, combined and measured, and nothing of the others is made again."""
     project.set("train", epochs=1)
     project.set("runs", waveform={"features": "waveform", "model": "dummy1d"},
-                mfcc={"features": "mfcc", "model": "dummy2d"})
-    everything = {"train@waveform", "train@mfcc", "predict@waveform", "predict@mfcc", "ensemble",
-                  "evaluate", "submit"}
+                mfcc={"features": "mfcc", "model": "dummy2d"},
+                cnn={"features": "logmel", "model": "dummy2d"})
+    everything = {*(f"{stage}@{run}" for stage in ("train", "predict")
+                    for run in ("waveform", "mfcc", "cnn")), "ensemble", "evaluate", "submit"}
     assert project.repro("submit") | project.repro("evaluate") == everything
     before = project.stores()
     project.set("features", small={"kind": "logmel", "n_mels": 20, "hop_length": 1024})
@@ -144,9 +145,9 @@ def test_a_new_feature_and_run_in_params_go_all_the_way(project: Project) -> Non
                    "submit"}
     assert changed(before, project.stores()) == set()
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
-    assert list(metrics) == ["waveform", "mfcc", "small-dummy", "ensemble"]
+    assert list(metrics) == ["waveform", "mfcc", "cnn", "small-dummy", "ensemble"]
     record = json.loads((project.folder / "runs/ensemble/run.json").read_text())
-    assert record["members"] == ["waveform", "mfcc", "small-dummy"]
+    assert record["members"] == ["waveform", "mfcc", "cnn", "small-dummy"]
     assert project.repro("submit") | project.repro("evaluate") == set()
 
 
