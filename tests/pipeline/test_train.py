@@ -425,7 +425,9 @@ EVERYTHING = (
      "--optimizer", "{kind: adamw}"),
     ("--schedule", "{kind: plateau, patience: 1}", "--averaging", "{kind: swa, start: 0.25}",
      "--optimizer", "{kind: sgd}", "--keep", "last", "--noisy-share", 0.25, "--balance"),
-], ids=["cosine, ema, adamw", "plateau, swa, sgd, last"])
+    ("--schedule", "{kind: cosine, cycles: 3}", "--averaging", "{kind: snapshots, last: 2}",
+     "--keep", "last", "--precision", "float32"),
+], ids=["cosine, ema, adamw", "plateau, swa, sgd, last", "snapshots"])
 def test_resuming_with_everything_random_and_averaged_gives_the_same_bits(
     world, train, kill_after, monkeypatch, flags
 ):
@@ -895,6 +897,37 @@ def test_the_kept_model_has_the_averaged_weights_that_gave_the_scores(world, tra
     np.testing.assert_allclose(oof.values, found, atol=1e-6)
 
 
+def test_snapshots_score_as_the_mean_of_trainings_that_end_where_they_were_taken(
+    world, train, call_stage
+):
+    # The first cycle of two is a training of half the epochs; the second one ends with the run.
+    flags = ("--fold", 0, "--keep", "last", "--learning-rate", 0.5)
+    two = "{kind: cosine, cycles: 2}"
+    runs = {
+        "first": ("--epochs", 2, "--schedule", "{kind: cosine}"),
+        "second": ("--epochs", 4, "--schedule", two),
+        "both": ("--epochs", 4, "--schedule", two, "--averaging", "{kind: snapshots, last: 2}"),
+    }
+    for name, own in runs.items():
+        ended = train("--run", name, *flags, *own)
+        assert ended.code == 0, ended.err
+        ended = call_stage("predict", *world.where, "--run", name)
+        assert ended.code == 0, ended.err
+    for file in ("folds/0/oof.npz", "test/0.npz"):
+        first, second, both = (load(world.runs / name / file, made_by="train") for name in runs)
+        np.testing.assert_allclose(both.values, (first.values + second.values) / 2, atol=1e-5)
+        assert np.abs(first.values - second.values).max() > 1e-3
+    oof = load(world.runs / "both/folds/0/oof.npz", made_by="train")
+    second, both = (read_history(world.runs / name / "folds/0") for name in ("second", "both"))
+    assert both[:-1] == second[:-1]  # of the network as it is
+    assert both[-1]["val_lwlrap"] == pytest.approx(lwlrap(world.truth_of(oof), oof.values))
+    assert both[-1]["val_loss"] != second[-1]["val_loss"]
+
+    ended = train("--run", "next", "--fold", 0, "--start-from", "both")
+    assert (ended.code, "its averaging is snapshots" in ended.err) == (2, True)
+    assert not (world.runs / "next").exists()
+
+
 def test_a_run_starts_from_the_weights_of_another_one_fold_by_fold(done, train):
     # A step so small that it leaves every weight where it was, nearly.
     flags = ("--run", "tuned", "--start-from", "mfcc", "--learning-rate", 1e-12, "--epochs", 1)
@@ -941,6 +974,7 @@ def test_what_a_run_cannot_start_from_is_said_before_anything_is_trained(done, t
     (("--network", "{size: tiny}"), "network.size"),
     (("--schedule", "{kind: cosine, warmup_epochs: 9}"), "schedule.warmup_epochs is 9"),
     (("--noisy", "--noisy-head", "--no-curated"), "--noisy-head and --no-curated contradict"),
+    (("--averaging", "{kind: snapshots}"), "snapshots needs --schedule.kind cosine"),
 ])
 def test_a_recipe_that_cannot_be_trained_is_refused_before_the_first_epoch(world, flags, train,
                                                                           said):
