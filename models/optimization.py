@@ -61,7 +61,7 @@ def make_optimizer(
     ``cosine``: from `learning_rate` to `final` times that over the training, by
     :class:`keras.optimizers.schedules.CosineDecay`, after a linear rise from 0 over
     `warmup_epochs`. With several `cycles` it starts again at the beginning of each (Loshchilov &
-    Hutter, "SGDR", ICLR 2017). No snapshots are kept at the ends of the cycles.
+    Hutter, "SGDR", ICLR 2017).
 
     Examples
     --------

@@ -329,4 +329,7 @@ AVERAGING = KindOptions({
     "swa": Option("mean of the weights at the ends of epochs", {
         "start": (Number(0.75, low=0, below=1), "share of the epochs before the first one"),
     }),
+    "snapshots": Option("mean of the scores of the weights at the ends of a cosine's last cycles", {
+        "last": (Number(3, low=2, whole=True), "number of these cycles"),
+    }),
 })

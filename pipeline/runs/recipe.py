@@ -51,6 +51,20 @@ class Recipe:
         """Noisy clips per batch, where their share is set; else 0."""
         return round((self.noisy_share or 0) * self.batch_size)
 
+    def adds_to_average(self, epoch: int) -> bool:
+        """Whether the weights at the end of an epoch, from 1, are among those that are averaged.
+
+        Of ``swa`` those of all epochs after `start`, of ``snapshots`` those at the ends of the
+        last cycles. ``ema`` has no such epochs: it averages after every step.
+        """
+        averaging = self.averaging
+        if averaging["kind"] == "swa":
+            return epoch > averaging["start"] * self.epochs
+        if averaging["kind"] == "snapshots":
+            length = self.epochs // self.schedule["cycles"]
+            return epoch % length == 0 and epoch > self.epochs - averaging["last"] * length
+        return False
+
 
 def make_recipe(settings: Any, *, label_mode: str, default_model: str) -> Recipe:
     """Make the recipe of train's settings, with defaults in place of null.
@@ -104,10 +118,27 @@ def _contradictions(recipe: Recipe) -> list[str]:
     ):
         errors.append(f"--validate-every is {recipe.validate_every}; --keep best and a plateau "
                       "need a validation after every epoch")
+    if recipe.averaging["kind"] == "snapshots":
+        errors += _snapshot_contradictions(recipe)
     if recipe.noisy_head and not recipe.curated:
         errors.append("--noisy-head and --no-curated contradict each other: nothing would train "
                       "the output layer that is kept")
     if recipe.teacher is not None and not recipe.noisy:
         errors.append(f"--teacher is {recipe.teacher}, whose labels are of noisy clips; it needs "
                       "--noisy")
+    return errors
+
+
+def _snapshot_contradictions(recipe: Recipe) -> list[str]:
+    schedule, last = recipe.schedule, recipe.averaging["last"]
+    errors = []
+    if recipe.keep != "last":
+        errors.append(f"--averaging.kind snapshots is of the last cycles; it needs --keep last, "
+                      f"not {recipe.keep}")
+    if schedule["kind"] != "cosine":
+        errors.append(f"--averaging.kind snapshots needs --schedule.kind cosine, "
+                      f"not {schedule['kind']}")
+    elif schedule["cycles"] < last:
+        errors.append(f"--averaging.last is {last}; it needs as many --schedule.cycles, not "
+                      f"{schedule['cycles']}")
     return errors

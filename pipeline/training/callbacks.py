@@ -158,7 +158,8 @@ class ClipValidation(keras.callbacks.Callback):
 
     The validation loss is the mean over clips of the mean loss over the crops that cover the clip;
     lwlrap and accuracy are of clips too, not of crops. `clip_scores` [shape=(n_validation,
-    n_classes), dtype=float32] are those after the last epoch.
+    n_classes), dtype=float32] are those after the last epoch. Of ``snapshots`` these are the mean
+    of all; before, the network is scored as it is.
     """
 
     def __init__(self, data: FoldData) -> None:
@@ -168,8 +169,7 @@ class ClipValidation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         data, crops, recipe = self._data, self._data.validation, self._data.task.recipe
-        averaging = recipe.averaging
-        if averaging["kind"] == "swa" and epoch + 1 > averaging["start"] * recipe.epochs:
+        if recipe.adds_to_average(epoch + 1):
             self.model.average_epoch()
         if (epoch + 1) % recipe.validate_every and epoch + 1 < recipe.epochs:
             return

@@ -42,14 +42,17 @@ def initial_models(
     Raises
     ------
     UsageError
-        If the source is not trained, or has another network, other classes or other validation
-        clips; everything that is wrong is listed.
+        If the source is not trained, keeps several snapshots, or has another network, other classes
+        or other validation clips; everything that is wrong is listed.
     """
     record = source.read()
     if not record.folds:
         raise UsageError(f"--start-from {source.name}: it is an ensemble, without a network of its "
                          "own; name one of its members")
     errors = []
+    if record.recipe.averaging["kind"] == "snapshots":
+        errors.append("its averaging is snapshots, several networks per fold, none of which is "
+                      "better than the others; name a run with other averaging")
     for name in ("model", "network"):
         own, other = getattr(recipe, name), getattr(record.recipe, name)
         if own != other:

@@ -16,6 +16,7 @@ from keras import ops
 
 from models.build import training_outputs
 from models.metrics import Lwlrap
+from models.snapshots import mean_of_snapshots
 
 # Keys of a batch.
 BATCH = ("features", "targets", "noisy")
@@ -48,8 +49,8 @@ class Trainer(keras.Model):
     noisy_head : bool
         Whether noisy clips have an output layer of their own.
     averaging : dict
-        ``{"kind": "none"}``; ``ema`` with `momentum`; ``swa``, whose epochs
-        :meth:`average_epoch` adds.
+        ``{"kind": "none"}``; ``ema`` with `momentum`; ``swa``, or ``snapshots`` with `last`, whose
+        epochs :meth:`average_epoch` adds.
     metrics : sequence of keras.metrics.Metric
         On the augmented crops.
     """
@@ -73,7 +74,11 @@ class Trainer(keras.Model):
         self.noisy_head = noisy_head
         self.whole = keras.Model(network.input, outputs) if len(outputs) > 1 else network
         self._averaging, self._momentum = averaging["kind"], averaging.get("momentum")
-        averaged = self._averaged if averaging["kind"] != "none" else []
+        averaged: list[keras.Variable] = []
+        if self._averaging == "snapshots":
+            averaged = network.weights * averaging["last"]  # one set after the other
+        elif self._averaging != "none":
+            averaged = self._averaged
         self._averages = [
             self.add_weight(shape=v.shape, dtype="float32", trainable=False, initializer="zeros",
                             name=f"average_{i}")
@@ -141,8 +146,17 @@ class Trainer(keras.Model):
         return logs
 
     def average_epoch(self) -> None:
-        """Add the weights to the mean over ends of epochs (``swa``)."""
-        self._move_averages(1 / (self._n_averaged + 1))
+        """Add the weights to the mean over ends of epochs (``swa``), or keep them (``snapshots``).
+        """
+        if self._averaging != "snapshots":
+            self._move_averages(1 / (self._n_averaged + 1))
+            return
+        weights = self.network.weights
+        first = int(self._n_averaged) * len(weights)
+        for kept, variable in zip(self._averages[first:first + len(weights)], weights,
+                                  strict=True):
+            kept.assign(variable)
+        self._n_averaged.assign_add(1)
 
     def _move_averages(self, step: Any) -> None:
         for average, variable in zip(self._averages, self._averaged, strict=True):
@@ -151,8 +165,18 @@ class Trainer(keras.Model):
 
     @contextmanager
     def averaged(self) -> Iterator[keras.Model]:
-        """Yield the network with its averaged weights, if there are any; they are put back."""
-        if not self._averages or not float(self._n_averaged):
+        """Yield the network with its averaged weights, if there are any; they are put back.
+
+        Of ``snapshots``, once all are there, yield a model that averages their scores.
+        """
+        n_averaged = int(self._n_averaged)
+        if self._averaging == "snapshots":
+            n = len(self.network.weights)
+            sets = [self._averages[i:i + n] for i in range(0, len(self._averages), n)]
+            is_complete = n_averaged == len(sets)
+            yield mean_of_snapshots(self.network, sets) if is_complete else self.network
+            return
+        if not self._averages or not n_averaged:
             yield self.network
             return
         own = [ops.convert_to_numpy(v) for v in self._averaged]

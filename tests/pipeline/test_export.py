@@ -33,7 +33,7 @@ NAMES = {"saved_model": "logmel", "litert": "logmel.tflite", "onnx": "logmel.onn
 
 @pytest.fixture(scope="module")
 def trained(make_data_set, extract, call_stage, tone):
-    """A folder with audio, tables, stores, and two runs with scores of the test clips."""
+    """A folder with audio, tables, stores, and three runs with scores of the test clips."""
     data = make_data_set()
     names = [f"{i:02}.wav" for i in range(8)]
     for i, name in enumerate(names):
@@ -52,6 +52,9 @@ def trained(make_data_set, extract, call_stage, tone):
     for run, *flags in (
         ("logmel", "--features", "logmel", "--model", "dummy2d"),
         ("waveform", "--fold", 0, "--model", "dummy1d", "--labels", "single", "--pad", "repeat"),
+        ("snapshots", "--features", "logmel", "--fold", 0, "--model", "cnn", "--network",
+         "{size: tiny}", "--epochs", 2, "--schedule", "{kind: cosine, cycles: 2}", "--averaging",
+         "{kind: snapshots, last: 2}", "--keep", "last"),
     ):
         ended = call_stage("train", "--run", run, "--jobs", 1, "--epochs", 1, "--seconds", 0.3,
                            *flags, *where(data.root))
@@ -138,6 +141,16 @@ def test_waveforms_repeated_with_one_label_per_clip(trained, export, tmp_path):
         found = model.scores(waveform(trained, name))
         assert found.sum() == pytest.approx(1, abs=1e-6)
         np.testing.assert_allclose(found, scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_snapshots_are_exported_as_one_network(kind, trained, export, tmp_path):
+    ended = export("snapshots", "--format", kind)
+    assert ended.code == 0, ended.err
+    model = open_exported(tmp_path / "exports" / NAMES[kind])
+    _, (expected,) = RunFolder(trained / "runs", "snapshots").load()
+    for name, scores in zip(expected.clip_ids, expected.values, strict=True):
+        np.testing.assert_allclose(model.scores(waveform(trained, name)), scores, atol=1e-5)
 
 
 def test_without_audio_a_store_of_waveforms_is_used_and_named(trained, export, tmp_path):

@@ -63,7 +63,9 @@ EVERYTHING = (
      "--optimizer", "{kind: adamw}"),
     ("--schedule", "{kind: plateau, patience: 1}", "--averaging", "{kind: swa, start: 0.25}",
      "--optimizer", "{kind: sgd}", "--keep", "last", "--noisy-share", 0.25, "--balance"),
-], ids=["cosine, ema, adamw", "plateau, swa, sgd, last"])
+    ("--schedule", "{kind: cosine, cycles: 3}", "--averaging", "{kind: snapshots, last: 2}",
+     "--keep", "last"),
+], ids=["cosine, ema, adamw", "plateau, swa, sgd, last", "snapshots"])
 def test_resuming_with_everything_random_and_averaged_gives_the_same_bits(
     world, train, kill_after, monkeypatch, flags
 ):

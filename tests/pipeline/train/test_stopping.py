@@ -103,3 +103,34 @@ def test_a_choice_by_validation_needs_one_after_every_epoch(world, train, flags)
     assert ended.code == 2
     assert "--validate-every is 2; --keep best and a plateau need" in ended.err
     assert not world.runs.exists()
+
+
+def test_snapshots_score_as_the_mean_of_trainings_that_end_where_they_were_taken(
+    world, train, call_stage
+):
+    # The first cycle of two is a training of half the epochs; the second one ends with the run.
+    flags = ("--fold", 0, "--keep", "last", "--learning-rate", 0.5)
+    two = "{kind: cosine, cycles: 2}"
+    runs = {
+        "first": ("--epochs", 2, "--schedule", "{kind: cosine}"),
+        "second": ("--epochs", 4, "--schedule", two),
+        "both": ("--epochs", 4, "--schedule", two, "--averaging", "{kind: snapshots, last: 2}"),
+    }
+    for name, own in runs.items():
+        ended = train("--run", name, *flags, *own)
+        assert ended.code == 0, ended.err
+        ended = call_stage("predict", *world.where, "--run", name)
+        assert ended.code == 0, ended.err
+    for file in ("folds/0/oof.npz", "test/0.npz"):
+        first, second, both = (load(world.runs / name / file, made_by="train") for name in runs)
+        np.testing.assert_allclose(both.values, (first.values + second.values) / 2, atol=1e-5)
+        assert np.abs(first.values - second.values).max() > 1e-3
+    oof = load(world.runs / "both/folds/0/oof.npz", made_by="train")
+    second, both = (read_history(world.runs / name / "folds/0") for name in ("second", "both"))
+    assert both[:-1] == second[:-1]  # of the network as it is
+    assert both[-1]["val_lwlrap"] == pytest.approx(lwlrap(world.truth_of(oof), oof.values))
+    assert both[-1]["val_loss"] != second[-1]["val_loss"]
+
+    ended = train("--run", "next", "--fold", 0, "--start-from", "both")
+    assert (ended.code, "its averaging is snapshots" in ended.err) == (2, True)
+    assert not (world.runs / "next").exists()

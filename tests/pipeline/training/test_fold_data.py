@@ -165,6 +165,24 @@ def test_contradictions_are_all_listed():
         assert part in text
 
 
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"keep": "best", "schedule": {"kind": "constant"}},
+     ["--averaging.kind snapshots is of the last cycles; it needs --keep last, not best",
+      "--averaging.kind snapshots needs --schedule.kind cosine, not constant"]),
+    ({"keep": "last", "schedule": {"kind": "cosine", "cycles": 2}},
+     ["--averaging.last is 3; it needs as many --schedule.cycles, not 2"]),
+    ({"keep": "last", "schedule": {"kind": "cosine", "cycles": 3}}, []),
+])
+def test_snapshots_need_cycles_and_the_last_epoch(settings, said):
+    asked = replace(RECIPE, seconds_max=0.01, averaging={"kind": "snapshots", "last": 3},
+                    **settings)
+    with pytest.raises(UsageError) as caught:
+        make_recipe(asked, label_mode="multi", default_model="cnn")
+    first, *others = str(caught.value).splitlines()
+    assert first.startswith("--seconds-max is 0.01")
+    assert others == said
+
+
 # ---- a teacher's labels
 
 

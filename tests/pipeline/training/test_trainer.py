@@ -5,6 +5,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.build import build
 from models.losses import make_loss
@@ -161,6 +163,36 @@ def test_stochastic_weight_averaging_is_the_mean_over_epochs(batch):
     with trainer.averaged():
         np.testing.assert_allclose(kernel.numpy(), np.mean(seen, axis=0), rtol=1e-5)
     np.testing.assert_array_equal(kernel.numpy(), seen[-1])
+
+
+def test_snapshots_average_scores_once_all_are_there(batch):
+    network = make_network()
+    trainer = make_trainer(network, averaging={"kind": "snapshots", "last": 2})
+    expected = []
+    for _ in range(2):
+        with trainer.averaged() as scored:
+            assert scored is network
+        trainer.train_on_batch(batch)
+        trainer.average_epoch()
+        expected.append(network(batch["features"], training=False))
+    trainer.train_on_batch(batch)
+    own = network.get_weights()
+    with trainer.averaged() as mean:
+        np.testing.assert_allclose(mean(batch["features"], training=False),
+                                   np.mean(expected, axis=0), atol=1e-6)
+    assert np.abs(expected[0] - expected[1]).max() > 1e-3
+    for before, after in zip(own, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@given(st.integers(2, 6), st.integers(0, 4), st.integers(1, 5))
+def test_snapshots_are_of_the_ends_of_the_last_cycles(last, earlier, length):
+    cycles = last + earlier
+    recipe = replace(RECIPE, epochs=cycles * length, keep="last",
+                     schedule={"kind": "cosine", "cycles": cycles},
+                     averaging={"kind": "snapshots", "last": last})
+    found = [epoch for epoch in range(1, recipe.epochs + 1) if recipe.adds_to_average(epoch)]
+    assert found == [length * cycle for cycle in range(earlier + 1, cycles + 1)]
 
 
 # ---- which epoch, which learning rate
