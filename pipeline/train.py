@@ -49,7 +49,7 @@ from pipeline.runtime.choices import (
     Precision,
 )
 
-_Runs = SharedBy("runs")
+_Runs = SharedBy("runs", chosen_by=("run", "features"))
 _NETWORK, _CROPS = Group("network"), Group("clips, crops and batches")
 _AUGMENT, _LOSS = Group("augmentation"), Group("loss")
 _OPTIMIZE = Group("optimization")

@@ -74,9 +74,23 @@ class SharedBy:
     Entries that leave the key out take this value. A flag wins over the file: if this one is given,
     it replaces the values of entries that do set the key (``--set`` and ``--features.mfcc.sr`` name
     one entry, and win over it).
+
+    Attributes
+    ----------
+    section : str
+    chosen_by : tuple of str
+        Fields of the stage whose value names an entry, the first that is set: the stage is about
+        this entry alone, and flags change it alone, or the stage's own settings if there is none of
+        that name.
     """
 
     section: str
+    chosen_by: tuple[str, ...] = ()
+
+    def chosen(self, values: Mapping[str, Any]) -> str | None:
+        """The name that the stage's values choose; None: no name, so that flags are for all."""
+        found = (values.get(name) for name in self.chosen_by)
+        return next((name for name in found if isinstance(name, str)), None)
 
 
 @dataclass(frozen=True)

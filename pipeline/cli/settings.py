@@ -83,7 +83,8 @@ def parse(stage: str, settings_class: type[T], doc: str, argv: list[str] | None 
                          f"--set {field.section(stage)}.{field.name}")
     values |= {name: given[name] for name in fields if name in given}
     for change in changes:
-        if not change.entry and change.field in values:
+        if (not change.entry and change.field in values
+                and not _is_of_an_entry(fields[change.field], values, stage, fields)):
             values[change.field] = change.apply(values[change.field])
     _share(values, given, assignments, changes, stage, fields)
 
@@ -155,6 +156,8 @@ class _Change:
 def _with_option(mapping: Any, options: tuple[str, ...], value: Any) -> dict[str, Any]:
     first, *rest = options
     result = dict(mapping) if isinstance(mapping, dict) else {}
+    if options == ("kind",) and result.get("kind") != value:
+        result = {}  # the other keys are settings of the kind before
     result[first] = _with_option(result.get(first), tuple(rest), value) if rest else value
     return result
 
@@ -175,7 +178,8 @@ def _assign(
     import yaml
 
     assigned, changes, errors = set(), list[_Change](), []
-    for place, text in given:
+    # Another kind drops the settings of the one before, but not those that are given with it.
+    for place, text in sorted(given, key=lambda each: not each[0].endswith(".kind")):
         section = place.partition(".")[0]
         shown = f"--{place[1:]}" if place.startswith(".") else f"--set {place}"
         try:
@@ -255,16 +259,30 @@ def _share(
         marker = field.marker(SharedBy)
         if marker is None or field.name not in values:
             continue
+        chosen = marker.chosen(values)
         for target in fields.values():
             if target.shares_with(marker.section, stage):
-                _share_with(target, field, values, given, assigned, changes, target.section(stage))
+                _share_with(target, field, values, given, assigned, changes,
+                            target.section(stage), chosen)
+
+
+def _is_of_an_entry(
+    field: Field, values: Mapping[str, Any], stage: str, fields: Mapping[str, Field]
+) -> bool:
+    """Whether a flag is for a chosen entry of a named section, not for the stage's own setting."""
+    marker = field.marker(SharedBy)
+    return marker is not None and any(
+        marker.chosen(values) in values.get(target.name, {}) for target in fields.values()
+        if target.shares_with(marker.section, stage)
+    )
 
 
 def _share_with(
     target: Field, field: Field, values: dict[str, Any], given: Mapping[str, Any],
     assigned: set[tuple[str, str, str]], changes: Iterable[_Change], section: str,
+    chosen: str | None,
 ) -> None:
-    """Give the entries of one named section one setting."""
+    """Give the entries of one named section one setting; flags for one of them to that alone."""
     entries, classes = values.get(target.name, {}), target.entry_classes()
     for name, entry in entries.items():
         entry_class = class_of(entry, classes)
@@ -272,11 +290,16 @@ def _share_with(
             continue
         if field.name not in fields_of(entry_class):
             continue
+        is_meant = chosen in (None, name)
         is_assigned = (section, name, field.name) in assigned
-        if not (is_assigned or (field.name in entry and field.name not in given)):
-            entry[field.name] = values[field.name]
-        elif not is_assigned:
-            _change(entry, field.name, changes, "", "")
+        is_replaced = is_meant and field.name in given
+        if not is_assigned:
+            is_shared = field.name not in entry or is_replaced
+            if is_shared:
+                entry[field.name] = values[field.name]
+            # The stage's own value has them already, unless they are for this entry alone.
+            if is_meant and not (is_shared and chosen is None):
+                _change(entry, field.name, changes, "", "")
         _change(entry, field.name, changes, section, name)
 
 

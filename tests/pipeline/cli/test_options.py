@@ -11,7 +11,7 @@ import pytest
 from models.options import KindOptions, NamedOptions, Option
 from models.settings import Number
 from pipeline.cli.declaration import entry_class
-from pipeline.cli.markers import Group, Help, Options, Section, SharedBy
+from pipeline.cli.markers import FlagOnly, Group, Help, Options, Section, SharedBy
 from pipeline.cli.settings import parse
 from pipeline.runtime.errors import UsageError
 
@@ -19,6 +19,7 @@ SCALE = (Number(1.0, low=0), "how much")
 LOSSES = KindOptions({"plain": Option("as it is"), "focal": Option("less", {"gamma": SCALE})})
 CHANGES = NamedOptions({"gain": Option("louder", {"db": SCALE}), "time_shift": Option(
     "later", {"least_share": SCALE})})
+RUNS = SharedBy("runs", chosen_by=("run",))
 
 
 def run_entries() -> list[type]:
@@ -27,13 +28,14 @@ def run_entries() -> list[type]:
 
 @dataclass(frozen=True)
 class Settings:
-    loss: Annotated[Mapping[str, Any], Options(LOSSES), Group("loss"), SharedBy("runs"), Help(
+    loss: Annotated[Mapping[str, Any], Options(LOSSES), Group("loss"), RUNS, Help(
         "what is minimized")]
     noisy_loss: Annotated[Mapping[str, Any] | None, Options(LOSSES), Group("loss"),
-                          SharedBy("runs"), Help("of noisy clips; none: the same")]
-    augment: Annotated[Mapping[str, Any], Options(CHANGES), SharedBy("runs"), Help(
+                          RUNS, Help("of noisy clips; none: the same")]
+    augment: Annotated[Mapping[str, Any], Options(CHANGES), RUNS, Help(
         "random changes")]
     runs: Annotated[Mapping[str, Any], Section("runs", run_entries), Help("KEY of the run NAME")]
+    run: Annotated[str | None, FlagOnly(), Help("name of the run")] = None
 
 
 TEXT = """
@@ -125,6 +127,35 @@ def test_what_names_an_entry_wins_over_what_names_all(read):
     assert found.runs["plain"].loss == {"kind": "plain"}
     assert found.runs["own"].loss == {"kind": "focal", "gamma": 1.0}
     assert found.runs["v1.2"].loss["gamma"] == 5
+
+
+def test_with_a_chosen_entry_flags_are_for_it_alone(read, refused):
+    # Of run own the loss is plain, which has no gamma.
+    found = read("--run", "v1.2", "--loss.gamma", "5", "--noisy-loss.gamma", "4")
+    assert found.runs["v1.2"].loss == {"kind": "focal", "gamma": 5.0}
+    assert found.runs["v1.2"].noisy_loss == {"kind": "focal", "gamma": 4.0}
+    assert found.runs["own"].loss == {"kind": "plain"}
+    assert found.loss == found.runs["plain"].loss == FOCAL
+    assert refused("--run", "own", "--loss.gamma", "5") == [
+        "--runs.own.loss.gamma (or runs.own.loss.gamma in FILE) is no setting of plain; known: none"
+    ]
+    found = read("--run", "own", "--loss", "{kind: focal}", "--loss.gamma", "5")
+    assert found.runs["own"].loss == {"kind": "focal", "gamma": 5.0}
+    # A run that is not in the file is made of the stage's own settings.
+    found = read("--run", "new", "--loss.gamma", "5")
+    assert found.loss == {"kind": "focal", "gamma": 5.0}
+    assert found.runs["own"].loss == {"kind": "plain"}
+
+
+@pytest.mark.parametrize("flags", [
+    ("--loss.kind", "focal", "--loss.gamma", "2"), ("--loss.gamma", "2", "--loss.kind", "focal"),
+])
+def test_another_kind_drops_the_settings_of_the_one_before(read, flags):
+    assert read("--loss.kind", "plain").loss == {"kind": "plain"}
+    assert read("--set", "runs.v1.2.noisy_loss.kind=plain").runs["v1.2"].noisy_loss == {
+        "kind": "plain"}
+    assert read("--run", "own", *flags).runs["own"].loss == {"kind": "focal", "gamma": 2.0}
+    assert read("--loss.kind", "focal").loss == FOCAL  # the kind that it is
 
 
 def test_set_of_the_section_is_as_in_the_file(read):
