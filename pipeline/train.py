@@ -9,7 +9,7 @@ Runs have names: section `runs` of params.yaml says what each one is trained on 
 `train` has the values that runs share unless they set their own. A flag wins over both. A run that
 builds on another one (start_from, teacher) is in section `follow_ups`, with `follows`: that run.
 
-Writes RUNS/NAME/run.json, and for each fold in RUNS/NAME/folds/K/: model.keras (best epoch),
+Writes RUNS/NAME/run.json, and for each fold in RUNS/NAME/folds/K/: model.keras (its epoch: --keep),
 oof.npz (its scores on the fold's validation clips), history.csv, and logs/ for TensorBoard. It
 shows the curves of folds and runs, clips and the confusion matrix: `tensorboard --logdir runs`.
 

@@ -11,6 +11,9 @@ differs; a plain flag (``--sr``), over the values of named entries too
 A setting may be a small mapping of options (:class:`~pipeline.cli.markers.Options`), of which a
 dotted flag sets one key: ``--loss.gamma 3`` in the mappings of the section and of all its entries,
 ``--runs.mfcc.loss.gamma 3`` in that of one entry, which has the section's unless it has its own.
+Another ``kind`` drops the keys of the one before.
+
+Where a flag such as ``--run`` chooses an entry, flags change that entry alone.
 """
 
 from __future__ import annotations
