@@ -40,7 +40,7 @@ class FoldFolder:
 
     @property
     def model(self) -> Path:
-        """The best epoch's model."""
+        """The model of the epoch that is kept."""
         return self.path / "model.keras"
 
     @property

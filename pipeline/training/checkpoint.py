@@ -61,5 +61,6 @@ def restore(path: Path, model: Any) -> list[EpochRow]:
 
 def _variables(model: Any) -> list[Any]:
     if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]

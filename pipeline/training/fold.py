@@ -55,8 +55,12 @@ def _train(task: FoldTask) -> None:
     # Of the training clips alone.
     moments = store.moments(x.clip_id for x in task.training)
     data = open_fold_data(task, store)
+    strategy = backend.strategy(side_by_side=task.side_by_side)
     model = make_model(recipe, store.spec, len(task.classes), fold=task.fold, mean=moments.mean,
-                       variance=moments.variance, steps_per_epoch=data.batches_per_epoch)
+                       variance=moments.variance, steps_per_epoch=data.batches_per_epoch,
+                       strategy=strategy)
+    if strategy.num_replicas_in_sync > 1:
+        display.say(f"{strategy.num_replicas_in_sync} GPUs share each batch")
     history: list[EpochRow] = []
     if folder.is_resumable(task.identity):
         history = checkpoint.restore(folder.checkpoint, model)

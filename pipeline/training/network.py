@@ -8,6 +8,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ from pipeline.training.trainer import Trainer, metrics_for
 
 def make_model(
     recipe: Recipe, spec: FeatureSpec, n_classes: int, *, fold: int, mean: ArrayLike,
-    variance: ArrayLike, steps_per_epoch: int = 1,
+    variance: ArrayLike, steps_per_epoch: int = 1, strategy: Any = None,
 ) -> Trainer:
     """Build and compile a fold's model before its first epoch.
 
@@ -43,6 +44,8 @@ def make_model(
         Of the training clips, as :func:`models.build.build` takes them.
     steps_per_epoch : int
         Batches per epoch, for schedules of the learning rate.
+    strategy : tf.distribute.Strategy, optional
+        Of the devices that hold the variables, as :func:`.tensorflow_setup.strategy` gives it.
 
     Raises
     ------
@@ -52,6 +55,16 @@ def make_model(
     keras.utils.clear_session()
     keras.utils.set_random_seed(_seed(recipe.seed, fold))
     keras.config.set_dtype_policy(recipe.precision)
+    # Not before the session is cleared, which would forget the scope.
+    with nullcontext() if strategy is None else strategy.scope():
+        return _trainer(recipe, spec, n_classes, fold=fold, mean=mean, variance=variance,
+                        steps_per_epoch=steps_per_epoch)
+
+
+def _trainer(
+    recipe: Recipe, spec: FeatureSpec, n_classes: int, *, fold: int, mean: ArrayLike,
+    variance: ArrayLike, steps_per_epoch: int,
+) -> Trainer:
     errors: list[str] = []
     feature = spec.declaration
     try:

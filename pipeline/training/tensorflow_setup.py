@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -67,6 +68,44 @@ def start(threads: int | None = None, *, side_by_side: int = 1) -> None:
     if not tf.config.list_physical_devices("GPU"):
         # Read when the first operation runs.
         os.environ["TF_NUM_INTEROP_THREADS"] = str(side_by_side)
+
+
+def strategy(*, side_by_side: int) -> Any:
+    """How one training is spread: over all GPUs, each with a share of every batch, or not at all.
+
+    Folds side by side share what there is, so they are not spread. The losses that replicas sum up
+    have to be divided by their number: see :class:`pipeline.training.trainer.Trainer`.
+
+    Parameters
+    ----------
+    side_by_side : int
+        Folds that are trained at the same time.
+
+    Returns
+    -------
+    tf.distribute.Strategy
+    """
+    import tensorflow as tf
+
+    devices = mirrored_devices()
+    if side_by_side > 1 or len(devices) < 2:
+        return tf.distribute.get_strategy()
+    return _mirrored(tuple(devices))
+
+
+@cache
+def _mirrored(devices: tuple[str, ...]) -> Any:
+    # One for all folds of a process: replicas of two would take part in each other's sums.
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def mirrored_devices() -> list[str]:
+    """Names of the devices that may share a training: the GPUs."""
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_logical_devices("GPU")]
 
 
 def dataset(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from models.build import training_outputs
@@ -108,7 +109,10 @@ class Trainer(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Return the mean loss of a batch, a scalar. Keras calls it with what :meth:`call` gave."""
+        """Return the mean loss of a batch, or a replica's share of it, a scalar.
+
+        Keras calls it with what :meth:`call` gave.
+        """
         targets, noisy, scores = y_pred["targets"], y_pred["noisy"], list(y_pred["scores"])
         of_noisy = scores.pop() if self.noisy_head else scores[0]
         total = self._mean_loss(targets, noisy, scores[0], of_noisy)
@@ -116,7 +120,8 @@ class Trainer(keras.Model):
             total += weight * self._mean_loss(targets, noisy, auxiliary, auxiliary)
         for penalty in self.network.losses:
             total += ops.cast(penalty, "float32")
-        return total
+        # Gradients are summed over replicas; Keras multiplies what it shows by their number.
+        return total / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _mean_loss(self, targets: Any, noisy: Any, scores: Any, of_noisy: Any) -> Any:
         losses = self.curated_loss.call(targets, scores)
@@ -152,7 +157,7 @@ class Trainer(keras.Model):
             self._move_averages(1 / (self._n_averaged + 1))
             return
         weights = self.network.weights
-        first = int(self._n_averaged) * len(weights)
+        first = int(ops.convert_to_numpy(self._n_averaged)) * len(weights)
         for kept, variable in zip(self._averages[first:first + len(weights)], weights,
                                   strict=True):
             kept.assign(variable)
@@ -169,7 +174,7 @@ class Trainer(keras.Model):
 
         Of ``snapshots``, once all are there, yield a model that averages their scores.
         """
-        n_averaged = int(self._n_averaged)
+        n_averaged = int(ops.convert_to_numpy(self._n_averaged))
         if self._averaging == "snapshots":
             n = len(self.network.weights)
             sets = [self._averages[i:i + n] for i in range(0, len(self._averages), n)]
