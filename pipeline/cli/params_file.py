@@ -184,7 +184,8 @@ def wrong_sections(params: Params, stage: str, fields: Mapping[str, Field]) -> l
         ]
         errors += [f"{where(section, key)}: {section}.{key} is missing"
                    for key in keys if key not in found]
-    known = list(dict.fromkeys([*sections, *stage_names(), *SHARED_SECTIONS]))
+    # In one order, so that all stages say the same.
+    known = sorted({*sections, *stage_names(), *SHARED_SECTIONS})
     return errors + [
         f"{params.file_of(section)}: unknown section {section}; {suggestion(str(section), known)}"
         for section in params.sections if section not in known

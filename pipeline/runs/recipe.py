@@ -120,6 +120,9 @@ def _contradictions(recipe: Recipe) -> list[str]:
                       "need a validation after every epoch")
     if recipe.averaging["kind"] == "snapshots":
         errors += _snapshot_contradictions(recipe)
+    if not recipe.noisy:
+        errors += [f"--{name.replace('_', '-')} is for noisy clips; it needs --noisy"
+                   for name in ("noisy_loss", "noisy_head") if getattr(recipe, name)]
     if recipe.noisy_head and not recipe.curated:
         errors.append("--noisy-head and --no-curated contradict each other: nothing would train "
                       "the output layer that is kept")

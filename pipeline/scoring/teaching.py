@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load, save
+from pipeline.runs.staleness import check_folds
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.runtime.rows import write_rows
 from pipeline.scoring.pseudo_labels import Method, given_labels, make_labels
@@ -15,7 +19,8 @@ from pipeline.scoring.pseudo_labels import Method, given_labels, make_labels
 if TYPE_CHECKING:
     from pipeline.dataset.tables import Label
 
-_COLUMNS = ("fold", "teacher", *asdict(Method("")), "clips", "kept", "agreement", "confidence")
+_COLUMNS = ("fold", "teacher", *asdict(Method("")), "clips", "kept", "agreement", "confidence",
+            "scores_sha256")
 
 
 def check_teacher(teacher: RunFolder) -> None:
@@ -65,8 +70,11 @@ def write_labels(
     Raises
     ------
     UsageError
-        If the teacher has no scores of the noisy clips, or labels.csv does not know the clips.
+        If the teacher has no scores of the noisy clips, labels.csv does not know the clips, or it
+        has other folds than the teacher, whose networks would have seen the student's validation
+        clips.
     """
+    check_folds(teacher.runs_dir, [teacher.name], labels)
     record = teacher.read()
     single, rows, lines, made = record.label_mode == "single", [], [], {}
     for fold in record.folds:
@@ -87,7 +95,7 @@ def write_labels(
         confidence = float(result.values.max(axis=1).mean()) if kept else 0.0
         made[fold] = result
         rows.append([fold, teacher.name, *asdict(method).values(), n, kept, f"{share:.4f}",
-                     f"{confidence:.4f}"])
+                     f"{confidence:.4f}", _digest(path)])
         lines.append(f"fold {fold}: {kept} of {n} clips kept; the teacher's highest scores are "
                      f"their labels in {share:.0%}; highest label {confidence:.2f} on average")
     clear(student)
@@ -95,6 +103,41 @@ def write_labels(
         save(student.fold(fold).pseudo_labels, result)
     write_rows(student.pseudo_labels / "summary.csv", _COLUMNS, rows)
     return lines
+
+
+def check_labels(student: RunFolder, teacher: RunFolder, labels: Mapping[str, Label]) -> None:
+    """Check that the labels of a student are what its teacher says now, of the folds there are.
+
+    Labels without a summary.csv are nobody's, and a teacher that is gone cannot be asked.
+
+    Raises
+    ------
+    UsageError
+        If another teacher wrote them, it has other scores or folds by now, or was retrained.
+    """
+    summary, errors = student.pseudo_labels / "summary.csv", list[str]()
+    if not summary.is_file():
+        return
+    with open(summary, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    others = sorted({row.get("teacher") or "?" for row in rows} - {teacher.name})
+    if others:
+        errors.append(f"{summary}: the labels are those of {', '.join(others)}, not of the teacher "
+                      f"{teacher.name}")
+    elif teacher.is_run:
+        check_folds(teacher.runs_dir, [teacher.name], labels)
+        for row in rows:
+            path = teacher.fold(int(row["fold"])).predicted("noisy")
+            if not path.is_file() or _digest(path) != row.get("scores_sha256"):
+                errors.append(f"{summary}: the labels of fold {row['fold']} are made of other "
+                              f"scores than {path} has now")
+    if errors:
+        raise UsageError("\n".join(errors) + f"\n`python -m pipeline.pseudolabel --run "
+                         f"{student.name} --teacher {teacher.name}` writes them again")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def clear(student: RunFolder) -> None:

@@ -19,6 +19,7 @@ from pipeline.runtime.errors import UsageError
 from pipeline.runtime.parallel import imap, worker_count
 from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.metrics import lwlrap
+from pipeline.scoring.teaching import check_labels
 from pipeline.store.reader import Store
 from pipeline.training import examples, initial_weights, pseudo_labels
 from pipeline.training.slow_precision import has_gpu, precision_note
@@ -76,6 +77,8 @@ def train_run(
     teachers: dict[int, Path] = {}
     digests = None
     if recipe.teacher is not None:
+        check_labels(folder, RunFolder(folder.runs_dir, recipe.teacher),
+                     {label.clip_id: label for label in labels})
         teachers = {fold: folder.fold(fold).pseudo_labels for fold in wanted}
         splits, of_teacher = _taught(splits, teachers, dataset.classes)
         notes += of_teacher

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load
 from pipeline.runtime.errors import UsageError
 from pipeline.scoring.pseudo_labels import given_labels, sharpen
+from pipeline.scoring.teaching import check_labels
 
 
 @pytest.fixture
@@ -112,3 +114,39 @@ def test_the_same_scores_give_the_same_bytes_and_old_folds_go(data):
     run(data)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert json.loads((data.root / "runs/mfcc/run.json").read_text())["folds"] == [0, 1]
+
+
+def moved(labels):
+    """The labels with the first two curated clips in each other's folds."""
+    first = {}
+    for label in labels:
+        if label.fold is not None:
+            first.setdefault(label.fold, label)
+    folds = {first[0].clip_id: 1, first[1].clip_id: 0}
+    return [replace(x, fold=folds.get(x.clip_id, x.fold)) for x in labels]
+
+
+def test_a_teacher_of_other_folds_has_seen_validation_clips(data):
+    write_labels(data.root / "prepared", moved(read_labels(data.root / "prepared")))
+    with pytest.raises(UsageError, match="mfcc, fold 0: 1 clips are in another fold"):
+        run(data)
+    assert not (data.root / "runs/student").exists()
+
+
+def test_labels_must_be_what_the_teacher_says_now(data):
+    runs, labels = data.root / "runs", data.labels
+    student, teacher = RunFolder(runs, "student"), RunFolder(runs, "mfcc")
+    check_labels(student, teacher, labels)  # there are none, which train says
+    run(data)
+    check_labels(student, teacher, labels)
+    with pytest.raises(UsageError, match="the labels are those of mfcc, not of the teacher logmel"):
+        check_labels(student, RunFolder(runs, "logmel"), labels)
+    by_id = {x.clip_id: x for x in moved(labels.values())}
+    with pytest.raises(UsageError, match="mfcc, fold 0: 1 clips are in another fold"):
+        check_labels(student, teacher, by_id)
+    path = teacher.fold(1).predicted("noisy")
+    path.write_bytes(teacher.fold(0).predicted("noisy").read_bytes())
+    with pytest.raises(UsageError, match="labels of fold 1 are made of other scores") as caught:
+        check_labels(student, teacher, labels)
+    assert "fold 0" not in str(caught.value)
+    assert "pseudolabel --run student --teacher mfcc" in str(caught.value)

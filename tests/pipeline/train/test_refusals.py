@@ -119,6 +119,8 @@ def test_differences_name_every_key():
     (("--network", "{size: tiny}"), "network.size"),
     (("--schedule", "{kind: cosine, warmup_epochs: 9}"), "schedule.warmup_epochs is 9"),
     (("--noisy", "--noisy-head", "--no-curated"), "--noisy-head and --no-curated contradict"),
+    (("--noisy-loss", "{kind: lsoft}"), "--noisy-loss is for noisy clips; it needs --noisy"),
+    (("--noisy-head",), "--noisy-head is for noisy clips; it needs --noisy"),
     (("--averaging", "{kind: snapshots}"), "snapshots needs --schedule.kind cosine"),
 ])
 def test_a_recipe_that_cannot_be_trained_is_refused_before_the_first_epoch(world, flags, train,
