@@ -23,12 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.runs.scores import Scores, join, select
-from pipeline.runtime.errors import UsageError
+from pipeline.scoring.cross_validation import Bools, Folds, fold_numbers
 from pipeline.scoring.means import FLOOR, combine, combine_tests, require_no_negatives
 from pipeline.scoring.metrics import accuracy, lwlrap
-
-Bools = NDArray[np.bool_]
-Folds = NDArray[np.integer]
 
 # One fold to score, and one to choose its weights on.
 MIN_FOLDS = 2
@@ -135,14 +132,9 @@ def blend_runs(
         If there are fewer than `MIN_FOLDS` folds, or scores below 0.
     """
     require_no_negatives(named)
-    numbers = np.unique(folds).tolist()
-    if len(numbers) < MIN_FOLDS:
-        raise UsageError(
-            f"blending needs at least {MIN_FOLDS} folds with out-of-fold scores, these runs have "
-            f"{len(numbers)}; prepare and train with more, or use a mean with weights of your own")
     members = [scores.values for _, scores in named]
     fold_weights, parts = {}, []
-    for fold in numbers:
+    for fold in fold_numbers(folds, least=MIN_FOLDS, method="blending"):
         out = folds == fold
         weights = search_weights([m[~out] for m in members], truth[~out], single=single)
         rows = [c for c, is_out in zip(named[0][1].clip_ids, out, strict=True) if is_out]

@@ -34,15 +34,14 @@ from numpy.typing import NDArray
 
 from pipeline.runs.scores import Scores, align, select
 from pipeline.runtime.errors import UsageError, listed
+from pipeline.scoring import cross_validation
+from pipeline.scoring.cross_validation import Bools, Floats, Folds
 from pipeline.scoring.means import mean_over_folds
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
 Array = NDArray[np.floating]
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Folds = NDArray[np.integer]
 
 # One fold to score, and one to fit on.
 MIN_FOLDS = 2
@@ -131,18 +130,12 @@ def nested(features: Array, truth: Bools, folds: Folds, *, single: bool, seed: i
     UsageError
         If there are fewer than `MIN_FOLDS` folds.
     """
-    numbers = np.unique(folds)
-    if len(numbers) < MIN_FOLDS:
-        raise UsageError(
-            f"boosting needs at least {MIN_FOLDS} folds with out-of-fold scores, "
-            f"these runs have {len(numbers)}; prepare and train with more, or use a mean"
-        )
-    scores = np.empty(truth.shape)
-    for fold in numbers:
-        out = folds == fold
-        boosters = fit(features[~out], truth[~out], single=single, seed=seed)
-        scores[out] = boosters.predict(features[out])
-    return scores
+    def fit_and_score(fitted: Bools, out: Bools) -> Floats:
+        boosters = fit(features[fitted], truth[fitted], single=single, seed=seed)
+        return boosters.predict(features[out])
+
+    return cross_validation.nested(fit_and_score, truth.shape[1], folds, least=MIN_FOLDS,
+                                   method="boosting")
 
 
 def boost_runs(

@@ -16,10 +16,11 @@ from pipeline.runs.staleness import check_folds, digests, stale
 from pipeline.runtime.errors import UsageError
 from pipeline.scoring.blending import blend_runs
 from pipeline.scoring.boosting import boost_runs
+from pipeline.scoring.cross_validation import folds_of
 from pipeline.scoring.evaluation import paired_gain, truth_of
 from pipeline.scoring.means import combine, combine_tests, plain_mean
 from pipeline.scoring.metrics import lwlrap
-from pipeline.scoring.stacking import folds_of, stack_runs
+from pipeline.scoring.stacking import stack_runs
 
 # Methods that find their weights on out-of-fold scores.
 FITTED = ("blend", "stack", "boost")

@@ -22,23 +22,18 @@ classes was measured to be 7 times faster, with the same coefficients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.runs.scores import Scores, align, select
-from pipeline.runtime.errors import UsageError, listed
+from pipeline.scoring import cross_validation
+from pipeline.scoring.cross_validation import Bools, Floats, Folds
 from pipeline.scoring.means import combine_tests
 
-if TYPE_CHECKING:
-    from pipeline.dataset.tables import Label
-
 Array = NDArray[np.floating] | NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Folds = NDArray[np.integer]
 
 # From hardly any shrinkage to almost full shrinkage: a class of 60 clips with scores of 0.6 on
 # average has a sum of squares of 20.
@@ -171,33 +166,12 @@ def nested(members: Sequence[Array], truth: Array, folds: Folds) -> Floats:
     UsageError
         If there are fewer than `MIN_FOLDS` folds.
     """
-    numbers = np.unique(folds)
-    if len(numbers) < MIN_FOLDS:
-        raise UsageError(
-            f"stacking needs at least {MIN_FOLDS} folds with out-of-fold scores, "
-            f"these runs have {len(numbers)}; prepare and train with more, or use a mean"
-        )
-    predictions = np.empty(truth.shape)
-    for fold in numbers:
-        out = folds == fold
-        stack = fit([m[~out] for m in members], truth[~out], folds[~out])
-        predictions[out] = stack.predict([m[out] for m in members])
-    return predictions
+    def fit_and_score(fitted: Bools, out: Bools) -> Floats:
+        stack = fit([m[fitted] for m in members], truth[fitted], folds[fitted])
+        return stack.predict([m[out] for m in members])
 
-
-def folds_of(labels: Mapping[str, Label], clip_ids: Sequence[str]) -> NDArray[np.intp]:
-    """Return the fold of each clip [shape=(n_clips,)], from labels.csv.
-
-    Raises
-    ------
-    UsageError
-        If a clip has none.
-    """
-    folds = [labels[clip].fold for clip in clip_ids]
-    if without := [c for c, fold in zip(clip_ids, folds, strict=True) if fold is None]:
-        raise UsageError(f"labels.csv has no fold for clips with out-of-fold scores: "
-                         f"{listed(without)}. If prepare was run again, train the runs again")
-    return np.array(folds, dtype=np.intp)
+    return cross_validation.nested(fit_and_score, truth.shape[1], folds, least=MIN_FOLDS,
+                                   method="stacking")
 
 
 def stack_runs(

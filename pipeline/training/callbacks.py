@@ -193,7 +193,7 @@ class ClipValidation(keras.callbacks.Callback):
 
 
 class FoldState(keras.callbacks.Callback):
-    """Write the best model, its scores, the state for resuming and the history after each epoch.
+    """Write the kept model, its scores, the state for resuming and the history after each epoch.
 
     Stops the training when it is over.
 

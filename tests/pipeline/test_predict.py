@@ -10,16 +10,14 @@ import keras
 import numpy as np
 import pytest
 
-from features.signal.moments import moments_of
 from pipeline.batching.crops import Crops, covering_crops, mean_by_clip
 from pipeline.batching.source import open_source
 from pipeline.dataset.tables import Dataset, Label, read_labels, write_dataset, write_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load
-from pipeline.store.partial import JournalEntry, PartialStore
 from pipeline.store.reader import open_store
-from pipeline.store.schema import Contents, FeatureSpec
-from pipeline.store.writer import ClipWriter
+from pipeline.store.schema import FeatureSpec
+from training_world import make_store
 
 CLASSES = ("Bark", "Meow", "Rain")
 TEST = ("20.wav", "21.wav", "22.wav", "23.wav")
@@ -28,18 +26,6 @@ CONFIG = {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "fmin": 0.0
 SPEC = FeatureSpec("logmel", 1, "float32", 16, "dB", CONFIG)
 TRAIN = ("--features", "logmel", "--run", "tiny", "--model", "dummy2d", "--seconds", 0.1125,
          "--epochs", 1)
-
-
-def make_store(folder, spec, arrays):
-    folder.mkdir(parents=True, exist_ok=True)
-    contents = Contents(tuple(arrays), tuple(map(len, arrays.values())))
-    filling = PartialStore(folder, spec.feature, spec, contents)
-    for i, a in enumerate(arrays.values()):
-        with ClipWriter(filling.offsets, spec, i, filling.start(i), len(a)) as writer:
-            writer.write(a)
-            writer.finish("0" * 64, (0, len(a)), moments_of(a, spec.scale))
-        filling.record(JournalEntry(i, 0, 0, "0" * 64))
-    return open_store(filling.seal())
 
 
 def clips():

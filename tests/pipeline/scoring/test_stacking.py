@@ -3,7 +3,6 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_predict
 
-from pipeline.dataset.tables import Label
 from pipeline.runs.scores import Scores
 from pipeline.runtime.errors import UsageError
 from pipeline.scoring import stacking
@@ -117,14 +116,6 @@ def test_two_folds_are_too_few():
     members, truth = planted()
     with pytest.raises(UsageError, match=r"at least 3 folds.*these runs have 2"):
         stacking.nested(members, truth, FOLDS % 2)
-
-
-def test_folds_come_from_the_labels_and_a_clip_without_one_is_named():
-    labels = {c: Label(c, ("A",), "curated", fold, "")
-              for c, fold in (("a", 0), ("b", 3), ("c", None))}
-    assert stacking.folds_of(labels, ["b", "a"]).tolist() == [3, 0]
-    with pytest.raises(UsageError, match=r"no fold for .*: c\. If prepare was run again"):
-        stacking.folds_of(labels, ["a", "c"])
 
 
 def test_test_clips_are_stacked_by_name_whatever_the_order_of_clips_and_classes():
