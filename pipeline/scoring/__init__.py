@@ -1,4 +1,4 @@
-"""Scores in; measures, figures and pseudo-labels out.
+"""Scores in; measures and figures out.
 
 May import: runtime, dataset, runs.
 """

@@ -3,6 +3,6 @@
 ``train_run``, ``predict_run``, ``fold_data`` and what these import can be imported without
 TensorFlow; the other modules need it.
 
-May import: runtime, store, dataset, batching, runs, scoring, features,
-kernels, models.
+May import: runtime, store, dataset, batching, runs, scoring, pseudo_labelling,
+features, kernels, models.
 """

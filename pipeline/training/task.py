@@ -54,7 +54,7 @@ class FoldTask:
         Folds that are trained at a time and share the memory.
     teacher : Path or None
         File of the labels that the noisy clips get in place of their own, see
-        :mod:`pipeline.training.pseudo_labels`.
+        :mod:`pipeline.pseudo_labelling.student`.
     initial : Path or None
         Model file with the initial weights; None: random ones.
     """
