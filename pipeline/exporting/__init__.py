@@ -4,5 +4,5 @@
 opened, without TensorFlow; the other modules need it.
 
 May import: runtime, audio, store, dataset, batching, extraction, runs, ensembling, features,
-signal, kernels, training.
+signal, kernels, training_data, training.
 """

@@ -26,7 +26,7 @@ from pipeline.runs.scores import Scores
 from pipeline.runs.staleness import stale
 from pipeline.runtime.errors import PipelineError, StoreError, UsageError
 from pipeline.tagging.tagger import Clips, Floats, SegmentModel, Segments, Tagger
-from pipeline.training.crop_lengths import network_shape, tiling_of
+from pipeline.training_data.crop_lengths import network_shape, tiling_of
 
 # Crops that are scored between two looks at the keyboard: some seconds.
 _PIECE = 1024

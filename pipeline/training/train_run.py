@@ -22,9 +22,11 @@ from pipeline.runtime.parallel import imap, worker_count
 from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.metrics import lwlrap
 from pipeline.store.reader import Store
-from pipeline.training import examples, initial_weights
+from pipeline.training import initial_weights
+from pipeline.training.network_task import NetworkTask, sources_digest
 from pipeline.training.slow_precision import has_gpu, precision_note
-from pipeline.training.task import FoldTask, NetworkTask, sources_digest
+from pipeline.training_data import examples
+from pipeline.training_data.fold_task import FoldTask
 
 # Training and validation clips of a fold.
 Split = tuple[tuple[Label, ...], tuple[Label, ...]]

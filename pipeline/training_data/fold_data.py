@@ -21,9 +21,9 @@ from pipeline.pseudo_labelling.student import read_pseudo_labels
 from pipeline.runtime import memory
 from pipeline.runtime.progress import size
 from pipeline.store.reader import Store
-from pipeline.training.crop_lengths import tiling_of, training_frames
-from pipeline.training.examples import targets
-from pipeline.training.task import FoldTask
+from pipeline.training_data.crop_lengths import tiling_of, training_frames
+from pipeline.training_data.examples import targets
+from pipeline.training_data.fold_task import FoldTask
 
 Floats = NDArray[np.float32]
 

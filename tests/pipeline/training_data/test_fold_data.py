@@ -13,10 +13,10 @@ from pipeline.runs.scores import Scores, save
 from pipeline.runtime.errors import UsageError
 from pipeline.store import open_store, write_store
 from pipeline.store.schema import FeatureSpec
-from pipeline.training import examples
-from pipeline.training.crop_lengths import lengths_text, network_shape, tiling_of
-from pipeline.training.fold_data import open_fold_data
-from pipeline.training.task import FoldTask
+from pipeline.training_data import examples
+from pipeline.training_data.crop_lengths import lengths_text, network_shape, tiling_of
+from pipeline.training_data.fold_data import open_fold_data
+from pipeline.training_data.fold_task import FoldTask
 
 CLASSES = ("Bark", "Meow", "Rain")
 SPEC = FeatureSpec("logmel", 1, "float32", 4, "dB", {
