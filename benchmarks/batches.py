@@ -36,10 +36,10 @@ from pipeline.runs.folder import RunFolder
 from pipeline.runs.recipe import Recipe
 from pipeline.store.partial import store_path
 from pipeline.store.reader import Store, open_store
-from pipeline.training import examples
 from pipeline.training import tensorflow_setup as backend
-from pipeline.training.fold_data import open_fold_data
-from pipeline.training.task import FoldTask
+from pipeline.training_data import examples
+from pipeline.training_data.fold_data import open_fold_data
+from pipeline.training_data.fold_task import FoldTask
 
 SECONDS = 2.0
 BATCH = 64

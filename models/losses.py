@@ -5,7 +5,7 @@ each clip [shape=(clips,), dtype=float32]. For one label per clip, cross-entropi
 for any number they are the mean over classes of binary ones. Scores are kept 1e-7 away from 0 and
 1, like Keras does, so that no logarithm is infinite.
 
-The settings, their defaults and bounds are in :data:`models.options.LOSSES`.
+The settings, their defaults and bounds are in :data:`models.loss_options.LOSSES`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from models.options import LOSSES
+from models.loss_options import LOSSES
 
 EPSILON = 1e-7
 
@@ -191,7 +191,7 @@ def make_loss(settings: Mapping[str, Any], *, labels: str) -> keras.losses.Loss:
     Parameters
     ----------
     settings : mapping
-        ``kind``, and settings of this kind, see :data:`models.options.LOSSES`.
+        ``kind``, and settings of this kind, see :data:`models.loss_options.LOSSES`.
     labels : {"single", "multi"}
         One label per clip, or any number.
 

@@ -4,7 +4,7 @@ They are Keras's own. Everything that changes during training is a variable of t
 count of steps too, and a schedule is a function of that count over the whole training. So a
 training that restores them continues exactly.
 
-The settings, their defaults and bounds are in :mod:`models.options`.
+The settings, their defaults and bounds are in :mod:`models.optimization_options`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from models.options import AVERAGING, OPTIMIZERS, SCHEDULES
+from models.optimization_options import AVERAGING, OPTIMIZERS, SCHEDULES
 
 OPTIMIZER_CLASSES = {
     "adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "sgd": keras.optimizers.SGD,
@@ -33,10 +33,11 @@ def make_optimizer(
     Parameters
     ----------
     optimizer, schedule, averaging : mapping
-        ``kind``, and settings of this kind: see :data:`models.options.OPTIMIZERS`,
-        :data:`models.options.SCHEDULES` and :data:`models.options.AVERAGING`. What is averaged is
-        the trainer's: Keras's moving average leaves out that of batch normalization, and ``fit``
-        overwrites the weights with it at its end.
+        ``kind``, and settings of this kind: see :data:`models.optimization_options.OPTIMIZERS`,
+        :data:`models.optimization_options.SCHEDULES` and
+        :data:`models.optimization_options.AVERAGING`. What is averaged is the trainer's: Keras's
+        moving average leaves out that of batch normalization, and ``fit`` overwrites the weights
+        with it at its end.
     learning_rate : float > 0 [scalar]
         Where the schedule has its maximum.
     steps_per_epoch, epochs : int > 0 [scalar]

@@ -1,17 +1,9 @@
-"""Options of a training, without Keras: names, settings, defaults, bounds and texts of ``--help``.
+"""Options of a training that are small mappings: check what is given, complete it, explain it.
 
-Augmentations, losses, optimizers, schedules and averaging are each a small mapping: chosen by name
-(``{mixup: {alpha: 0.4}}``, any number of them) or by kind (``{kind: focal, gamma: 2}``, one of
-them). These tables are what ``train`` accepts and explains. The constructors in
-:mod:`models.augmentation`, :mod:`models.losses` and :mod:`models.optimization` have the same
-settings and defaults.
-
-Examples
---------
->>> LOSSES.check({"kind": "focal"})
-({'kind': 'focal', 'gamma': 2.0, 'label_smoothing': 0.0}, [])
->>> LOSSES.check({"kind": "focal", "gamma": -1})[1]
-[Problem(path=('gamma',), text='is -1: needs a number from 0')]
+An option is chosen by name (``{mixup: {alpha: 0.4}}``, any number of them) or by kind
+(``{kind: focal, gamma: 2}``, one of them). The tables of them are what ``train`` accepts and what
+``--help`` says: :mod:`models.augmentation_options`, :mod:`models.loss_options`,
+:mod:`models.optimization_options` and :mod:`models.network_options`. Nothing here needs Keras.
 """
 
 from __future__ import annotations
@@ -20,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.settings import Choice, Flag, Interval, Number, Setting, hint, shown
+from models.settings import Interval, Number, Setting, hint, shown
 
 
 @dataclass(frozen=True)
@@ -184,152 +176,3 @@ class NamedOptions:
                 f"{key}: {text}" for key, text in option.describe().items())
             for name, option in self.options.items()
         }
-
-
-_PROBABILITY = (Number(1.0, low=0, high=1), "of changing a crop")
-_AREA = "smallest and largest, as shares of the crop's area"
-_RATIO = (Interval((0.5, 2.0), above=0), "lowest and highest share of time by that of bands")
-_LABELS = (Choice("mix", "or"), "of a mixture: mixed as the crops are, or those of both in full")
-_DOMAIN = (Choice("feature", "power"), "what is mixed: the values themselves, or power (dB)")
-
-
-def _augmentation(text: str, **settings: tuple[Setting, str]) -> Option:
-    return Option(text, {"probability": _PROBABILITY, **settings})
-
-
-# In the order of their application.
-AUGMENTATIONS = NamedOptions({
-    "gain": _augmentation(
-        "another level of the whole crop",
-        db=(Number(6.0, low=0), "greatest change, up or down (dB)"),
-    ),
-    "equalizer": _augmentation(
-        "a smooth random filter",
-        tilt_db=(Number(3.0, low=0), "greatest slope, from the middle to either end (dB)"),
-        curve_db=(Number(3.0, low=0), "greatest deviation at a knot (dB)"),
-        knots=(Number(5, low=2, whole=True), "number of points that the curve goes through"),
-    ),
-    "time_shift": _augmentation(
-        "move the crop in time",
-        share=(Number(0.5, above=0, high=1), "greatest shift, as a share of the crop"),
-    ),
-    "stretch": _augmentation(
-        "slower or faster, without another pitch of spectrograms",
-        factor=(Interval((0.8, 1.25), above=0), "slowest and fastest; 2 is twice as fast"),
-    ),
-    "resized_crop": _augmentation(
-        "a rectangle of frames and bands, enlarged",
-        area=(Interval((0.6, 1.0), above=0, high=1), _AREA), ratio=_RATIO,
-    ),
-    "mel_warp": _augmentation(
-        "a band moves up or down, and those on either side are stretched",
-        share=(Number(0.1, above=0, below=0.25), "greatest shift, as a share of the bands"),
-    ),
-    "band_shift": _augmentation(
-        "all bands move up or down",
-        bands=(Number(4, low=0, whole=True), "greatest shift"),
-    ),
-    "extrapolation": _augmentation(
-        "away from another crop with the same labels",
-        strength=(Interval((0.1, 0.5), above=0, high=1), "how far, as a share of the difference"),
-    ),
-    "concatenation": _augmentation(
-        "the beginning of one crop, then another one",
-        fade=(Number(0.02, above=0, high=1), "time constant of the change, as a share of the crop"),
-        labels=_LABELS, domain=_DOMAIN,
-    ),
-    "sample_pairing": _augmentation(
-        "the mean with another crop, under the labels of the first", domain=_DOMAIN,
-    ),
-    "mixup": _augmentation(
-        "a weighted mean with another crop, and of their labels",
-        alpha=(Number(0.4, above=0), "of the beta distribution of weights"),
-        weights=(Choice("beta", "uniform"), "distribution of the weights"),
-        labels=_LABELS, domain=_DOMAIN,
-        levels=(Flag(default=False), "even out the levels of both before"),
-    ),
-    "specmix": _augmentation(
-        "frames and bands out of another crop",
-        n_time=(Number(2, low=0, whole=True), "number of spans of frames"),
-        time_share=(Number(0.3, above=0, high=1), "greatest width of one, as a share"),
-        n_bands=(Number(2, low=0, whole=True), "number of spans of bands"),
-        band_share=(Number(0.3, above=0, high=1), "greatest width of one, as a share"),
-        labels=_LABELS,
-    ),
-    "masks": _augmentation(
-        "spans of frames and bands are replaced by the mean",
-        n_time=(Number(2, low=0, whole=True), "number of spans of frames"),
-        time_share=(Number(0.2, above=0, high=1), "greatest width of one, as a share"),
-        n_bands=(Number(2, low=0, whole=True), "number of spans of bands"),
-        band_share=(Number(0.2, above=0, high=1), "greatest width of one, as a share"),
-    ),
-    "erasing": _augmentation(
-        "a rectangle of frames and bands is replaced by the mean",
-        area=(Interval((0.02, 0.2), above=0, high=1), _AREA), ratio=_RATIO,
-    ),
-})
-
-_SMOOTHING = (Number(0.0, low=0, below=1), "share of the targets that is spread over all classes")
-
-LOSSES = KindOptions({
-    "cross-entropy": Option(
-        "binary of each class, or categorical for one label per clip",
-        {"label_smoothing": _SMOOTHING},
-    ),
-    "focal": Option(
-        "cross-entropy in which what is classified well counts less",
-        {"gamma": (Number(2.0, low=0), "how much less"), "label_smoothing": _SMOOTHING},
-    ),
-    "lsep": Option("log-sum-exp over pairs of a label and another class, which should score lower"),
-    "lsoft": Option("cross-entropy against targets mixed with the scores (soft bootstrapping)", {
-        "beta": (Number(0.7, low=0, high=1), "share of the targets"),
-    }),
-    "symmetric-cross-entropy": Option(
-        "cross-entropy, plus that of scores and targets in each other's place", {
-            "alpha": (Number(0.1, low=0), "weight of the first"),
-            "beta": (Number(1.0, low=0), "weight of the second"),
-            "log_zero": (Number(-4.0, below=0), "stands for log(0) in the second"),
-        },
-    ),
-    "masked": Option("cross-entropy, without the clips of a batch that have the largest", {
-        "share": (Number(0.8, above=0, high=1), "of the largest loss, up to which clips count"),
-    }),
-})
-
-OPTIMIZERS = KindOptions({
-    "adam": Option("Adam"),
-    "adamw": Option("Adam with decoupled weight decay", {
-        "weight_decay": (Number(0.01, low=0), "share of each weight that a step takes away, times "
-                                              "the learning rate"),
-    }),
-    "sgd": Option("stochastic gradient descent", {
-        "momentum": (Number(0.9, low=0, below=1), "share of the last step that is repeated"),
-        "nesterov": (Flag(default=False), "gradient after that repetition rather than before"),
-    }),
-})
-
-SCHEDULES = KindOptions({
-    "constant": Option("the same learning rate throughout"),
-    "cosine": Option("from --learning-rate down along half a cosine", {
-        "warmup_epochs": (Number(0.0, low=0), "epochs of a linear rise before"),
-        "cycles": (Number(1, low=1, whole=True), "how often it starts again"),
-        "final": (Number(0.0, low=0, high=1), "the last learning rate, as a share"),
-    }),
-    "plateau": Option("lower after epochs without improvement of --monitor", {
-        "factor": (Number(0.5, above=0, below=1), "by which it is multiplied"),
-        "patience": (Number(3, low=1, whole=True), "epochs without improvement before"),
-    }),
-})
-
-AVERAGING = KindOptions({
-    "none": Option("the weights of the last step"),
-    "ema": Option("exponential moving average of the weights of all steps", {
-        "momentum": (Number(0.999, low=0, below=1), "share of the average that a step keeps"),
-    }),
-    "swa": Option("mean of the weights at the ends of epochs", {
-        "start": (Number(0.75, low=0, below=1), "share of the epochs before the first one"),
-    }),
-    "snapshots": Option("mean of the scores of the weights at the ends of a cosine's last cycles", {
-        "last": (Number(3, low=2, whole=True), "number of these cycles"),
-    }),
-})

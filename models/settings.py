@@ -1,6 +1,6 @@
 """Declare the settings of augmentations, losses and optimizers, and check what is given for them.
 
-:mod:`models.options` has the tables. Nothing here needs Keras.
+:mod:`models.options` says where the tables are. Nothing here needs Keras.
 """
 
 from __future__ import annotations

@@ -58,14 +58,14 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_clips, read_labels
-    from pipeline.runs.choice import trained_runs
-    from pipeline.runs.folder import RunFolder
-    from pipeline.scoring.combination import (
+    from pipeline.ensembling.combination import (
         check_members,
         combine_runs,
         print_gain,
         write_combined,
     )
+    from pipeline.runs.choice import trained_runs
+    from pipeline.runs.folder import RunFolder
 
     names = settings.runs
     if names is None:

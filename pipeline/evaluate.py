@@ -43,9 +43,9 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_dataset, read_labels
+    from pipeline.diagnostics.evaluated_runs import check_runs, measure_run, print_table
     from pipeline.runs.choice import trained_runs
     from pipeline.runs.folder import RunFolder
-    from pipeline.scoring.evaluated_runs import check_runs, measure_run, print_table
     from pipeline.scoring.evaluation_files import write_evaluation
     from pipeline.scoring.plot_data import read_histories
 

@@ -63,9 +63,9 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_labels
+    from pipeline.pseudo_labelling.methods import Method
+    from pipeline.pseudo_labelling.teacher import check_teacher, clear, write_labels
     from pipeline.runs.folder import RunFolder, is_folder_name
-    from pipeline.scoring.pseudo_labels import Method
-    from pipeline.scoring.teaching import check_teacher, clear, write_labels
 
     known = read_values(settings.params, "follow_ups")
     if settings.run is None or not is_folder_name(settings.run):

@@ -59,6 +59,7 @@ class Settings:
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_clips, read_labels
+    from pipeline.diagnostics.evaluated_runs import check_runs
     from pipeline.diagnostics.label_error_table import check_label_errors, write_label_errors
     from pipeline.diagnostics.reported_runs import (
         all_notes,
@@ -72,7 +73,6 @@ def run(settings: Settings) -> None:
     from pipeline.reports.page import check_output, write_page
     from pipeline.runs.folder import RunFolder
     from pipeline.runtime.progress import size
-    from pipeline.scoring.evaluated_runs import check_runs
     from pipeline.store.reader import open_store
 
     check_output(settings.out)

@@ -54,8 +54,8 @@ class Settings:
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_dataset
     from pipeline.runtime.rows import read_rows
-    from pipeline.scoring import submission
-    from pipeline.scoring.submitted_scores import complete_scores, read_test_scores
+    from pipeline.submitting import submission
+    from pipeline.submitting.submitted_scores import complete_scores, read_test_scores
 
     path = settings.sample or read_dataset(settings.data).root / "sample_submission.csv"
     sample = submission.read_sample(path)

@@ -32,9 +32,11 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Le, Lt
 
+from models.augmentation_options import AUGMENTATIONS
+from models.loss_options import LOSSES
 from models.names import Model
 from models.network_options import NETWORKS
-from models.options import AUGMENTATIONS, AVERAGING, LOSSES, OPTIMIZERS, SCHEDULES
+from models.optimization_options import AVERAGING, OPTIMIZERS, SCHEDULES
 from pipeline.cli import main as stage
 from pipeline.cli.declaration import entry_class
 from pipeline.cli.markers import FlagOnly, Group, Help, Options, Section, SharedBy

@@ -393,7 +393,7 @@ def test_extracting_loads_nothing_that_it_does_not_need():
 
 
 def test_training_loads_scikit_learn_and_pandas_in_no_process():
-    code = ("import pipeline.train, pipeline.training.train_run, pipeline.training.fold_data, "
+    code = ("import pipeline.train, pipeline.training.train_run, pipeline.training_data.fold_data, "
             "pipeline.training.predict_run")
     modules = loaded(code)
     assert {"numpy", "h5py", "joblib"} <= modules

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from models import options
+from models.augmentation_options import AUGMENTATIONS
 
 Batch = dict[str, Any]
 
@@ -21,10 +21,10 @@ FULL_SCALE = "full scale"
 class Augmentation(keras.layers.Layer):
     """A random change of a batch of training crops.
 
-    A subclass has its settings in :data:`models.options.AUGMENTATIONS` under its `NAME`, and
-    changes all crops in :meth:`augment`. Which of them are used instead of the unchanged ones is
-    drawn here, for each crop by itself, with the setting `probability`. With ``training=False``, or
-    at probability 0, the batch is returned as it is.
+    A subclass has its settings in :data:`models.augmentation_options.AUGMENTATIONS` under its
+    `NAME`, and changes all crops in :meth:`augment`. Which of them are used instead of the
+    unchanged ones is drawn here, for each crop by itself, with the setting `probability`. With
+    ``training=False``, or at probability 0, the batch is returned as it is.
 
     It computes in float32 under any dtype policy. Its random generator is a variable, so that a
     restored training draws the same numbers as one that was not stopped.
@@ -62,7 +62,7 @@ class Augmentation(keras.layers.Layer):
         name: str | None = None, dtype: Any = "float32", trainable: bool = True, **settings: Any,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        values, problems = options.AUGMENTATIONS.options[self.NAME].check(settings, self.NAME)
+        values, problems = AUGMENTATIONS.options[self.NAME].check(settings, self.NAME)
         errors = [problem.line(self.NAME) for problem in problems]
         errors = errors or self.contradictions(self.NAME, values, unit=unit, bands=True)
         if errors:

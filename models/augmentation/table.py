@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models import options
+from models import augmentation_options
 from models.augmentation.base import Augmentation
 from models.augmentation.geometry import (
     BandShift,
@@ -27,7 +27,7 @@ from models.augmentation.mixing import (
     SpecMix,
 )
 
-# In the order of models.options.AUGMENTATIONS.
+# In the order of models.augmentation_options.AUGMENTATIONS.
 AUGMENTATIONS: dict[str, type[Augmentation]] = {
     kind.NAME: kind for kind in (
         Gain, Equalizer, TimeShift, Stretch, ResizedCrop, MelWarp, BandShift, Extrapolation,
@@ -45,8 +45,8 @@ def augmentation_layers(
     Parameters
     ----------
     settings : mapping of str to mapping
-        The settings of each augmentation by its name, see :data:`models.options.AUGMENTATIONS`;
-        ``{}`` has the defaults.
+        The settings of each augmentation by its name, see
+        :data:`models.augmentation_options.AUGMENTATIONS`; ``{}`` has the defaults.
     unit : str
         Of the features, as :attr:`features.base.Feature.units` has it.
     fill : array-like [shape=(width,)] or a number
@@ -75,7 +75,7 @@ def augmentation_layers(
     >>> [layer.name for layer in layers]
     ['gain', 'masks']
     """
-    values, problems = options.AUGMENTATIONS.check(settings)
+    values, problems = augmentation_options.AUGMENTATIONS.check(settings)
     errors = [problem.line("augment") for problem in problems]
     wrong = {problem.path[:1] for problem in problems}
     for name, own in values.items():

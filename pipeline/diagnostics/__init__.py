@@ -1,4 +1,4 @@
-"""Why runs score as they do: calibration, confusions, hard clips, likely label errors, gains.
+"""Measure whole runs, and find why they score so: calibration, hard clips, label errors, gains.
 
-May import: runtime, dataset, runs, scoring.
+May import: runtime, dataset, runs, scoring, ensembling.
 """

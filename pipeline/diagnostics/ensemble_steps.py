@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.diagnostics.reported_runs import ReportedRun
+from pipeline.ensembling.combination import FITTED
+from pipeline.ensembling.means import combine, combine_tests
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores, select
-from pipeline.scoring.combination import FITTED
 from pipeline.scoring.evaluation import LEVEL, Result
 from pipeline.scoring.intervals import bootstrap_gain
-from pipeline.scoring.means import combine, combine_tests
 from pipeline.scoring.metrics import lwlrap
 
 # Out-of-fold scores and the test scores of each model.

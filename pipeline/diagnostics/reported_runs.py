@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.dataset.tables import Label
+from pipeline.diagnostics.evaluated_runs import measure_sets, scored_sets
 from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.scores import Scores
-from pipeline.scoring.evaluated_runs import measure_sets, scored_sets
 from pipeline.scoring.evaluation import Result
 
 

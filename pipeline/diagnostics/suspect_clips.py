@@ -14,11 +14,11 @@ from pipeline.dataset.tables import Label
 from pipeline.diagnostics.calibration import is_probability
 from pipeline.diagnostics.label_errors import LabelErrors, find_label_errors
 from pipeline.diagnostics.reported_runs import ReportedRun
+from pipeline.ensembling.means import MEANS, combine, combine_tests, mean_over_folds
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores, select
 from pipeline.runtime.errors import listed
 from pipeline.scoring.evaluation import truth_of
-from pipeline.scoring.means import MEANS, combine, combine_tests, mean_over_folds
 from pipeline.scoring.metrics import Bools
 
 SPLITS = ("curated", "noisy")

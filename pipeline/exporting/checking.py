@@ -16,6 +16,7 @@ from pipeline.audio.decode import Resampler, as_float32
 from pipeline.batching.source import CropSource
 from pipeline.batching.tiles import Tiling
 from pipeline.dataset.tables import Clip, is_prepared, read_clips
+from pipeline.ensembling.means import mean_over_folds
 from pipeline.exporting.exported_model import ExportedModel
 from pipeline.extraction.clip_features import quantised
 from pipeline.extraction.worker import ClipTask, checked
@@ -23,7 +24,6 @@ from pipeline.runs.folder import RunRecord
 from pipeline.runs.scores import Scores
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.runtime.problems import BadClip
-from pipeline.scoring.means import mean_over_folds
 from pipeline.store.reader import open_store
 from pipeline.store.schema import FeatureSpec
 from pipeline.training.prediction import crop_scores

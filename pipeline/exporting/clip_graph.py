@@ -2,7 +2,7 @@
 
 The crops are those of :func:`pipeline.batching.crops.covering_crops`, padded as
 :mod:`pipeline.batching.batches` does, scores are averaged over them, and over the folds as
-:func:`pipeline.scoring.means.mean_over_folds` does.
+:func:`pipeline.ensembling.means.mean_over_folds` does.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from features.base import Feature
 from pipeline.batching.crops import hop_frames
+from pipeline.ensembling.means import FLOOR
 from pipeline.exporting.exported_model import INPUT, OUTPUT
 from pipeline.exporting.feature_graphs import as_stored, make_graph
-from pipeline.scoring.means import FLOOR
 
 # Crops at a time. Those of all of an hour would take gigabytes in a network's first layers.
 _BATCH = 16
@@ -93,7 +93,7 @@ class ClipTagger(tf.Module):
         return tf.concat(padded, axis=0), rows
 
     def _mean(self, folds: Any) -> Any:
-        """The geometric mean over the folds, as :func:`pipeline.scoring.means.combine` has it.
+        """The geometric mean over the folds, as :func:`pipeline.ensembling.means.combine` has it.
 
         Scores below 1e-38, which runtimes round to 0, count as such.
         """

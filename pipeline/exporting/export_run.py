@@ -16,7 +16,7 @@ from pipeline.runtime.errors import UsageError
 from pipeline.runtime.files import naming
 from pipeline.runtime.progress import size
 from pipeline.store.schema import FeatureSpec
-from pipeline.training.crop_lengths import network_shape, tiling_of
+from pipeline.training_data.crop_lengths import network_shape, tiling_of
 
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
 # What a format needs beside TensorFlow, its converter and its runtime; by what is imported.

@@ -1,4 +1,4 @@
-"""Scores in; measures, ensembles, figures and submissions out.
+"""Scores in; measures and figures out.
 
 May import: runtime, dataset, runs.
 """

@@ -4,6 +4,6 @@
 ``exported`` score them (both are a :class:`pipeline.tagging.tagger.SegmentModel`), ``tag_files``
 brings these together, ``text`` and ``documents`` say the result.
 
-May import: runtime, audio, store, batching, extraction, runs, scoring, training, features,
-exporting.
+May import: runtime, audio, store, batching, extraction, runs, ensembling, training_data,
+training, features, exporting.
 """

@@ -18,15 +18,15 @@ import numpy as np
 from pipeline.batching.batches import batch_slices
 from pipeline.batching.crops import Crops, crop_frames, mean_by_clip
 from pipeline.batching.source import make_source
+from pipeline.ensembling.means import MEANS, combine_tests, mean_over_folds
 from pipeline.extraction.targets import Target
 from pipeline.runs import identity
 from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.scores import Scores
 from pipeline.runs.staleness import stale
 from pipeline.runtime.errors import PipelineError, StoreError, UsageError
-from pipeline.scoring.means import MEANS, combine_tests, mean_over_folds
 from pipeline.tagging.tagger import Clips, Floats, SegmentModel, Segments, Tagger
-from pipeline.training.crop_lengths import network_shape, tiling_of
+from pipeline.training_data.crop_lengths import network_shape, tiling_of
 
 # Crops that are scored between two looks at the keyboard: some seconds.
 _PIECE = 1024

@@ -1,8 +1,8 @@
 """Train and predict with Keras, from a store to scores.
 
-``train_run``, ``predict_run``, ``fold_data`` and what these import can be imported without
-TensorFlow; the other modules need it.
+``train_run``, ``predict_run`` and what these import can be imported without TensorFlow; the other
+modules need it.
 
-May import: runtime, store, dataset, batching, runs, scoring, features,
-kernels, models.
+May import: runtime, store, dataset, batching, runs, scoring, pseudo_labelling,
+training_data, features, kernels, models.
 """

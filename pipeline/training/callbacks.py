@@ -29,8 +29,8 @@ from pipeline.runtime.rows import write_rows
 from pipeline.scoring import metrics
 from pipeline.training import checkpoint
 from pipeline.training.checkpoint import EpochRow
-from pipeline.training.fold_data import Floats, FoldData
 from pipeline.training.prediction import crop_scores
+from pipeline.training_data.fold_data import Floats, FoldData
 
 # The column of the history that decides, and its sign: the larger the better.
 MONITORS = {"loss": ("val_loss", -1), "lwlrap": ("val_lwlrap", 1)}

@@ -22,11 +22,11 @@ from pipeline.training.callbacks import (
     kept_epoch,
 )
 from pipeline.training.checkpoint import EpochRow
-from pipeline.training.fold_data import FoldData, open_fold_data
 from pipeline.training.initial_weights import set_initial_weights
 from pipeline.training.network import make_model
-from pipeline.training.task import FoldTask
 from pipeline.training.trainer import BATCH, Trainer
+from pipeline.training_data.fold_data import FoldData, open_fold_data
+from pipeline.training_data.fold_task import FoldTask
 
 
 def train_fold(task: FoldTask) -> int:

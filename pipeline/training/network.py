@@ -22,9 +22,9 @@ from models.optimization import make_optimizer
 from pipeline.runs.recipe import Recipe
 from pipeline.runtime.errors import UsageError
 from pipeline.store.schema import FeatureSpec
-from pipeline.training.crop_lengths import lengths_text, network_shape
-from pipeline.training.task import NetworkTask
+from pipeline.training.network_task import NetworkTask
 from pipeline.training.trainer import Trainer, metrics_for
+from pipeline.training_data.crop_lengths import lengths_text, network_shape
 
 
 def make_model(

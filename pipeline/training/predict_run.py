@@ -18,7 +18,7 @@ from pipeline.runs.scores import Scores
 from pipeline.runtime import memory
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.store.reader import Store
-from pipeline.training.crop_lengths import network_shape, tiling_of
+from pipeline.training_data.crop_lengths import network_shape, tiling_of
 
 
 def select_clips(

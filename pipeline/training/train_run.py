@@ -12,6 +12,8 @@ from typing import Any
 
 from models.names import default_model
 from pipeline.dataset.tables import Dataset, Label
+from pipeline.pseudo_labelling import student
+from pipeline.pseudo_labelling.teacher import check_labels
 from pipeline.runs import identity as identities
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.recipe import make_recipe
@@ -19,11 +21,12 @@ from pipeline.runtime.errors import UsageError
 from pipeline.runtime.parallel import imap, worker_count
 from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.metrics import lwlrap
-from pipeline.scoring.teaching import check_labels
 from pipeline.store.reader import Store
-from pipeline.training import examples, initial_weights, pseudo_labels
+from pipeline.training import initial_weights
+from pipeline.training.network_task import NetworkTask, sources_digest
 from pipeline.training.slow_precision import has_gpu, precision_note
-from pipeline.training.task import FoldTask, NetworkTask, sources_digest
+from pipeline.training_data import examples
+from pipeline.training_data.fold_task import FoldTask
 
 # Training and validation clips of a fold.
 Split = tuple[tuple[Label, ...], tuple[Label, ...]]
@@ -82,7 +85,7 @@ def train_run(
         teachers = {fold: folder.fold(fold).pseudo_labels for fold in wanted}
         splits, of_teacher = _taught(splits, teachers, dataset.classes)
         notes += of_teacher
-        digests = pseudo_labels.pseudo_label_digests(folder, folds)
+        digests = student.pseudo_label_digests(folder, folds)
     initial: dict[int, Path] = {}
     if recipe.start_from is not None:
         source = RunFolder(folder.runs_dir, recipe.start_from)
@@ -148,8 +151,7 @@ def _taught(
     for fold, path in teachers.items():
         training, validation = splits[fold]
         try:
-            kept = pseudo_labels.keep_labelled(
-                training, pseudo_labels.read_pseudo_labels(path, classes))
+            kept = student.keep_labelled(training, student.read_pseudo_labels(path, classes))
         except UsageError as error:
             errors.append(str(error))
             continue

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
+from models.loss_options import LOSSES
 from models.losses import BUILDERS, make_loss
-from models.options import LOSSES
 
 LABELS = ("single", "multi")
 

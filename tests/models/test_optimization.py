@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.optimization import OPTIMIZER_CLASSES, make_optimizer
-from models.options import OPTIMIZERS, SCHEDULES
+from models.optimization_options import OPTIMIZERS, SCHEDULES
 
 CONSTANT, NONE = {"kind": "constant"}, {"kind": "none"}
 

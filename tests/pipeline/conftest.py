@@ -27,10 +27,10 @@ from pipeline.dataset.tables import (
     write_dataset,
     write_labels,
 )
+from pipeline.ensembling.combination import combine_runs, write_combined
 from pipeline.published import transfer
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores, save
-from pipeline.scoring.combination import combine_runs, write_combined
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

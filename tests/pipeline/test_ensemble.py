@@ -23,11 +23,7 @@ from pipeline.dataset.tables import (
     write_dataset,
     write_labels,
 )
-from pipeline.runs.folder import RunFolder
-from pipeline.runs.scores import Scores, load, save
-from pipeline.runtime.choices import EnsembleMethod
-from pipeline.runtime.errors import UsageError
-from pipeline.scoring.means import (
+from pipeline.ensembling.means import (
     FLOOR,
     MEANS,
     arithmetic_mean,
@@ -38,6 +34,10 @@ from pipeline.scoring.means import (
     plain_mean,
     rank_mean,
 )
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.scores import Scores, load, save
+from pipeline.runtime.choices import EnsembleMethod
+from pipeline.runtime.errors import UsageError
 from pipeline.scoring.metrics import lwlrap
 
 ROOT = Path(__file__).parents[2]

@@ -16,9 +16,9 @@ import pytest
 from features.logmel import LogMel
 from pipeline.audio.decode import as_float32, opened
 from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
+from pipeline.ensembling.means import mean_over_folds
 from pipeline.exporting.exported_model import open_exported
 from pipeline.runs.folder import RunFolder
-from pipeline.scoring.means import mean_over_folds
 
 ROOT = Path(__file__).parents[2]
 SR = 8000

@@ -10,11 +10,11 @@ import pytest
 
 from pipeline import pseudolabel
 from pipeline.dataset.tables import read_labels, write_labels
+from pipeline.pseudo_labelling.methods import given_labels, sharpen
+from pipeline.pseudo_labelling.teacher import check_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load
 from pipeline.runtime.errors import UsageError
-from pipeline.scoring.pseudo_labels import given_labels, sharpen
-from pipeline.scoring.teaching import check_labels
 
 
 @pytest.fixture

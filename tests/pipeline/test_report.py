@@ -13,9 +13,9 @@ import pytest
 
 from pipeline import report as report_stage
 from pipeline.dataset.tables import write_labels
+from pipeline.diagnostics.evaluated_runs import measure_run
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load, save, select
-from pipeline.scoring.evaluated_runs import measure_run
 
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ("Bathtub_(filling_or_washing)", HOSTILE, "Bark & 'Meow'", "$x_1$ 50%", "Never heard")

@@ -13,7 +13,7 @@ from pipeline.dataset.tables import Dataset, write_dataset
 from pipeline.runs.scores import Scores, save
 from pipeline.runtime.errors import BadClipsError, UsageError
 from pipeline.runtime.rows import read_rows
-from pipeline.scoring import submission
+from pipeline.submitting import submission
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("Bark", "Rain", "Zither")

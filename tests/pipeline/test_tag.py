@@ -14,7 +14,7 @@ import soundfile
 from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.json_files import read_json, write_json
-from pipeline.scoring.submitted_scores import read_test_scores
+from pipeline.submitting.submitted_scores import read_test_scores
 
 CLASSES = ("Bark", "Meow", "Rain")
 SECONDS = 0.25

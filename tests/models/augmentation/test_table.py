@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import options
+from models import augmentation_options
 from models.augmentation.base import FULL_SCALE
 from models.augmentation.table import AUGMENTATIONS, augmentation_layers
 
 WIDTH = 12
 FILL = np.linspace(-70, -40, WIDTH)
 UNITS = {FULL_SCALE: 0.0, "dB": FILL}
-DEFAULTS, _ = options.AUGMENTATIONS.check({name: {} for name in AUGMENTATIONS})
+DEFAULTS, _ = augmentation_options.AUGMENTATIONS.check({name: {} for name in AUGMENTATIONS})
 EVERY = [
     (name, unit) for name, kind in AUGMENTATIONS.items() for unit in UNITS
     if not kind.contradictions(name, DEFAULTS[name], unit=unit, bands=True)
@@ -43,7 +43,7 @@ def differ(one, other):
 
 
 def test_the_table_of_options_lists_every_augmentation_in_order():
-    assert list(AUGMENTATIONS) == list(options.AUGMENTATIONS.options)
+    assert list(AUGMENTATIONS) == list(augmentation_options.AUGMENTATIONS.options)
 
 
 def test_every_augmentation_works_on_frames():

@@ -3,9 +3,9 @@ import pytest
 
 from pipeline.diagnostics.ensemble_steps import ensemble_steps
 from pipeline.diagnostics.reported_runs import read_run
+from pipeline.ensembling.means import mean_over_folds
 from pipeline.runs.folder import RunFolder
 from pipeline.scoring.evaluation import paired_gain, truth_of
-from pipeline.scoring.means import mean_over_folds
 from pipeline.scoring.metrics import lwlrap
 
 

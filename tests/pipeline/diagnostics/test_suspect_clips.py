@@ -3,9 +3,9 @@ import pytest
 
 from pipeline.diagnostics.reported_runs import default_runs, read_run
 from pipeline.diagnostics.suspect_clips import search_labels
+from pipeline.ensembling.means import combine_tests
 from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.scores import Scores
-from pipeline.scoring.means import combine_tests
 
 
 def read(data, name):

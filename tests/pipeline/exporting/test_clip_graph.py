@@ -11,9 +11,9 @@ from features.waveform import Waveform
 from pipeline.batching.batches import cut
 from pipeline.batching.crops import covering_crops
 from pipeline.batching.source import CropSource
+from pipeline.ensembling.means import mean_over_folds
 from pipeline.exporting.clip_graph import ClipTagger
 from pipeline.runs.scores import Scores
-from pipeline.scoring.means import mean_over_folds
 
 N_FRAMES = 7
 WAVEFORM = Waveform(sr=8000, dtype="float32")

@@ -12,6 +12,7 @@ from models.build import ARCHITECTURES, build
 from pipeline.batching.batches import cut
 from pipeline.batching.crops import covering_crops
 from pipeline.batching.source import CropSource
+from pipeline.ensembling.means import mean_over_folds
 from pipeline.exporting.clip_graph import ClipTagger
 from pipeline.exporting.description import Description
 from pipeline.exporting.exported_model import open_exported
@@ -20,7 +21,6 @@ from pipeline.exporting.formats import WRITERS
 from pipeline.extraction.clip_features import quantised
 from pipeline.runs.scores import Scores
 from pipeline.runtime.errors import PipelineError
-from pipeline.scoring.means import mean_over_folds
 
 RUNTIMES = {"saved_model": "tensorflow", "litert": "ai_edge_litert", "onnx": "onnxruntime"}
 CLASSES = ("a", "b", "c")

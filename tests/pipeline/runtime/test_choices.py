@@ -10,7 +10,7 @@ from pipeline.runtime import choices
 
 
 def test_ensemble_methods():
-    from pipeline.scoring import means
+    from pipeline.ensembling import means
 
     assert {*means.MEANS, "stack", "boost"} == {*get_args(choices.EnsembleMethod)}
 

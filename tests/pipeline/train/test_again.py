@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runs.folder import RunFolder
-from pipeline.training import fold_data
+from pipeline.training_data import fold_data
 from training_world import (
     SPEC,
     TINY,

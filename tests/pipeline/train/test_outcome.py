@@ -25,8 +25,8 @@ from pipeline.scoring.metrics import lwlrap
 from pipeline.store.from_arrays import write_store
 from pipeline.store.reader import open_store
 from pipeline.store.schema import spec_of
-from pipeline.training import fold_data
 from pipeline.training.tensorboard_logs import log_run
+from pipeline.training_data import fold_data
 from training_world import (
     CLASSES,
     N_CLIPS,

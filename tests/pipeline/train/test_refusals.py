@@ -10,8 +10,8 @@ from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.identity import differences
 from pipeline.store.schema import Excluded
-from pipeline.training import fold_data
 from pipeline.training.network import make_model
+from pipeline.training_data import fold_data
 from training_world import (
     CLASSES,
     SPEC,

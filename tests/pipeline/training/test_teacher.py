@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from pipeline.dataset.tables import Label
+from pipeline.pseudo_labelling.student import pseudo_label_digests
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.identity import fold_identity, unfinished_folds
 from pipeline.runs.scores import Scores, save
 from pipeline.runtime.errors import UsageError
-from pipeline.training.pseudo_labels import pseudo_label_digests
 from pipeline.training.train_run import _taught
 
 CLASSES = ("Bark", "Meow")

@@ -15,7 +15,7 @@ from pipeline.runtime.errors import UsageError
 from pipeline.store.schema import FeatureSpec
 from pipeline.training.callbacks import is_over, kept_epoch, plateau_scale
 from pipeline.training.network import make_model, network_digest
-from pipeline.training.task import NetworkTask
+from pipeline.training.network_task import NetworkTask
 from pipeline.training.trainer import AUXILIARY_WEIGHTS, BATCH, Trainer
 
 N_CLASSES, SHAPE = 3, (16, 8)

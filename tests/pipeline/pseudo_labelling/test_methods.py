@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import expit, logit, softmax
 
 from pipeline.dataset.tables import Label
+from pipeline.pseudo_labelling.methods import Method, agreeing, given_labels, make_labels, sharpen
 from pipeline.runs.scores import Scores
-from pipeline.scoring.pseudo_labels import Method, agreeing, given_labels, make_labels, sharpen
 
 probabilities = hnp.arrays(np.float64, (4, 3), elements=st.floats(0, 1))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.dataset.tables import Label
+from pipeline.ensembling import cross_validation
 from pipeline.runtime.errors import UsageError
-from pipeline.scoring import cross_validation
 
 FOLDS = np.array([2, 0, 2, 5, 0])
 

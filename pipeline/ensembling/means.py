@@ -7,7 +7,7 @@ arithmetic     ``sum(w * p)``, the linear opinion pool: one confident model is e
 rank           ``sum(w * r)``, with r the rank of the class in its clip, 0 (lowest) to 1 (highest),
                tied classes sharing their mean rank. Independent of a model's calibration. It
                compares the classes of a clip, as lwlrap does, not clips with each other.
-blend          geometric, with weights that :mod:`pipeline.scoring.blending` searches.
+blend          geometric, with weights that :mod:`pipeline.ensembling.blending` searches.
 =============  ====================================================================================
 
 Weights are divided by their sum. Where each clip has one label, a geometric mean is divided by

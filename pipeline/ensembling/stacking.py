@@ -28,10 +28,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.ensembling import cross_validation
+from pipeline.ensembling.cross_validation import Bools, Floats, Folds
+from pipeline.ensembling.means import combine_tests
 from pipeline.runs.scores import Scores, align, select
-from pipeline.scoring import cross_validation
-from pipeline.scoring.cross_validation import Bools, Floats, Folds
-from pipeline.scoring.means import combine_tests
 
 Array = NDArray[np.floating] | NDArray[np.bool_]
 

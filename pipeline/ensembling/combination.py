@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dataset.tables import Label
+from pipeline.ensembling.blending import blend_runs
+from pipeline.ensembling.boosting import boost_runs
+from pipeline.ensembling.cross_validation import folds_of
+from pipeline.ensembling.means import combine, combine_tests, plain_mean
+from pipeline.ensembling.stacking import stack_runs
 from pipeline.runs.folder import RunFolder, RunRecord, is_folder_name
 from pipeline.runs.scores import Scores, align
 from pipeline.runs.staleness import check_folds, digests, stale
 from pipeline.runtime.errors import UsageError
-from pipeline.scoring.blending import blend_runs
-from pipeline.scoring.boosting import boost_runs
-from pipeline.scoring.cross_validation import folds_of
 from pipeline.scoring.evaluation import paired_gain, truth_of
-from pipeline.scoring.means import combine, combine_tests, plain_mean
 from pipeline.scoring.metrics import lwlrap
-from pipeline.scoring.stacking import stack_runs
 
 # Methods that find their weights on out-of-fold scores.
 FITTED = ("blend", "stack", "boost")

@@ -17,13 +17,13 @@ from pipeline.batching.batches import cut
 from pipeline.batching.crops import Crops, Ints, random_crops
 from pipeline.batching.sampling import Sampling, clips_by_class
 from pipeline.batching.source import CropSource, open_source
+from pipeline.pseudo_labelling.student import read_pseudo_labels
 from pipeline.runtime import memory
 from pipeline.runtime.progress import size
 from pipeline.store.reader import Store
-from pipeline.training.crop_lengths import tiling_of, training_frames
-from pipeline.training.examples import targets
-from pipeline.training.pseudo_labels import read_pseudo_labels
-from pipeline.training.task import FoldTask
+from pipeline.training_data.crop_lengths import tiling_of, training_frames
+from pipeline.training_data.examples import targets
+from pipeline.training_data.fold_task import FoldTask
 
 Floats = NDArray[np.float32]
 

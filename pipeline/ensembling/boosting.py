@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.ensembling import cross_validation
+from pipeline.ensembling.cross_validation import Bools, Floats, Folds
+from pipeline.ensembling.means import mean_over_folds
 from pipeline.runs.scores import Scores, align, select
 from pipeline.runtime.errors import UsageError, listed
-from pipeline.scoring import cross_validation
-from pipeline.scoring.cross_validation import Bools, Floats, Folds
-from pipeline.scoring.means import mean_over_folds
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier

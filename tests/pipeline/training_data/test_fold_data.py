@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from pipeline.dataset.tables import Label
+from pipeline.pseudo_labelling.student import keep_labelled, read_pseudo_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.recipe import Recipe, make_recipe
 from pipeline.runs.scores import Scores, save
 from pipeline.runtime.errors import UsageError
 from pipeline.store import open_store, write_store
 from pipeline.store.schema import FeatureSpec
-from pipeline.training import examples
-from pipeline.training.crop_lengths import lengths_text, network_shape, tiling_of
-from pipeline.training.fold_data import open_fold_data
-from pipeline.training.pseudo_labels import keep_labelled, read_pseudo_labels
-from pipeline.training.task import FoldTask
+from pipeline.training_data import examples
+from pipeline.training_data.crop_lengths import lengths_text, network_shape, tiling_of
+from pipeline.training_data.fold_data import open_fold_data
+from pipeline.training_data.fold_task import FoldTask
 
 CLASSES = ("Bark", "Meow", "Rain")
 SPEC = FeatureSpec("logmel", 1, "float32", 4, "dB", {
@@ -205,13 +205,3 @@ def test_a_teachers_labels_replace_those_of_noisy_clips_and_the_others_go(store,
                 found.add(i)
                 np.testing.assert_array_equal(values, np.float32(wanted[i]))
     assert found == {17, 20}
-
-
-def test_what_are_no_labels(teacher, tmp_path):
-    with pytest.raises(UsageError, match="no such file"):
-        read_pseudo_labels(tmp_path / "pseudo_labels.npz", CLASSES)
-    save(teacher, Scores(("a",), ("Bark", "Hiss"), np.array([[1.5, -1]], np.float32)))
-    with pytest.raises(UsageError) as caught:
-        read_pseudo_labels(teacher, CLASSES)
-    for part in ("Hiss", "least value is -1", "largest value is 1.5"):
-        assert part in str(caught.value)

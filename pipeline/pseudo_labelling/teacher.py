@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.pseudo_labelling.methods import Method, given_labels, make_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load, save
 from pipeline.runs.staleness import check_folds
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.runtime.rows import write_rows
-from pipeline.scoring.pseudo_labels import Method, given_labels, make_labels
 
 if TYPE_CHECKING:
     from pipeline.dataset.tables import Label

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
+from pipeline.ensembling.blending import blend_runs, search_weights
+from pipeline.ensembling.means import combine, geometric_mean
 from pipeline.runs.scores import Scores
 from pipeline.runtime.errors import UsageError
-from pipeline.scoring.blending import blend_runs, search_weights
-from pipeline.scoring.means import combine, geometric_mean
 from pipeline.scoring.metrics import accuracy, lwlrap
 
 CLIPS, N_CLASSES, N_FOLDS = 200, 5, 4

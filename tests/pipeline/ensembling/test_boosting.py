@@ -11,11 +11,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from threadpoolctl import threadpool_limits
 
+from pipeline.ensembling import boosting
+from pipeline.ensembling.means import geometric_mean
 from pipeline.runs.scores import Scores
 from pipeline.runtime.errors import UsageError
-from pipeline.scoring import boosting
 from pipeline.scoring.evaluation import paired_gain
-from pipeline.scoring.means import geometric_mean
 from pipeline.scoring.metrics import accuracy, lwlrap
 
 CLIPS, N_CLASSES, N_FOLDS = 160, 4, 4

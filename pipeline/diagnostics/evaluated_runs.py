@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.dataset.tables import Dataset, Label
+from pipeline.ensembling.means import mean_over_folds
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores, select
 from pipeline.runs.staleness import stale
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.scoring.evaluation import Result, confusions, measure, subsets, truth_of
-from pipeline.scoring.means import mean_over_folds
 
 
 def check_runs(folders: Iterable[RunFolder], dataset: Dataset, *, data: Path) -> None:
@@ -57,7 +57,7 @@ def scored_sets(
     Returns
     -------
     sets : dict of str to Scores
-        By the names of :func:`.evaluation.subsets`.
+        By the names of :func:`pipeline.scoring.evaluation.subsets`.
     notes : list of str
         Which clips are left out.
     """
@@ -112,12 +112,12 @@ def measure_run(
     labels : mapping of str to Label
         By clip id.
     seed, resamples : int
-        Of the bootstrap, see :func:`.evaluation.measure`.
+        Of the bootstrap, see :func:`pipeline.scoring.evaluation.measure`.
 
     Returns
     -------
     dict of str to Result
-        By the names of :func:`.evaluation.subsets`.
+        By the names of :func:`pipeline.scoring.evaluation.subsets`.
     """
     found, notes = scored_sets(folder, labels)
     for note in notes:

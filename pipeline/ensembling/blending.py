@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.ensembling.cross_validation import Bools, Folds, fold_numbers
+from pipeline.ensembling.means import FLOOR, combine, combine_tests, require_no_negatives
 from pipeline.runs.scores import Scores, join, select
-from pipeline.scoring.cross_validation import Bools, Folds, fold_numbers
-from pipeline.scoring.means import FLOOR, combine, combine_tests, require_no_negatives
 from pipeline.scoring.metrics import accuracy, lwlrap
 
 # One fold to score, and one to choose its weights on.

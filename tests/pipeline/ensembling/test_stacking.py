@@ -3,9 +3,9 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_predict
 
+from pipeline.ensembling import stacking
 from pipeline.runs.scores import Scores
 from pipeline.runtime.errors import UsageError
-from pipeline.scoring import stacking
 from pipeline.scoring.evaluation import paired_gain
 from pipeline.scoring.metrics import lwlrap
 

@@ -1,4 +1,4 @@
-"""Tasks that train sends to its workers, and the digest of the networks' sources. No TensorFlow."""
+"""The task of building a network, and the digest of the networks' sources. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any
 
-from pipeline.dataset.tables import Label
-from pipeline.runs.fold_folder import FoldFolder
 from pipeline.runs.recipe import Recipe
 from pipeline.store.schema import FeatureSpec
 
@@ -31,51 +28,6 @@ class NetworkTask:
     spec: FeatureSpec
     n_classes: int
     threads: int
-
-
-@dataclass(frozen=True)
-class FoldTask:
-    """What a process needs to train a fold.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    identity : dict
-        What the fold is recorded under, see :mod:`pipeline.runs.identity`.
-    sources : str
-        From :func:`sources_digest`, recorded beside it.
-    folder : FoldFolder
-    store : Path
-    classes : tuple of str
-    training, validation : tuple of Label
-    threads : int
-        Threads per operation.
-    side_by_side : int
-        Folds that are trained at a time and share the memory.
-    teacher : Path or None
-        File of the labels that the noisy clips get in place of their own, see
-        :mod:`pipeline.training.pseudo_labels`.
-    initial : Path or None
-        Model file with the initial weights; None: random ones.
-    """
-
-    recipe: Recipe
-    identity: dict[str, Any]
-    sources: str
-    folder: FoldFolder
-    store: Path
-    classes: tuple[str, ...]
-    training: tuple[Label, ...]
-    validation: tuple[Label, ...]
-    threads: int
-    side_by_side: int
-    teacher: Path | None = None
-    initial: Path | None = None
-
-    @property
-    def fold(self) -> int:
-        """The fold's number."""
-        return self.folder.fold
 
 
 def sources_digest() -> str:

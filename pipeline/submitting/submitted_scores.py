@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.ensembling.means import mean_over_folds
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores
 from pipeline.runs.staleness import stale
 from pipeline.runtime.errors import BadClipsError, UsageError
-from pipeline.scoring.means import mean_over_folds
-from pipeline.scoring.submission import fill_missing, missing_clips
+from pipeline.submitting.submission import fill_missing, missing_clips
 
 
 def read_test_scores(runs_dir: Path, name: str, *, fold: int | None = None) -> Scores:
