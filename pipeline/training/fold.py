@@ -59,16 +59,22 @@ def _train(task: FoldTask) -> None:
     model = make_model(recipe, store.spec, len(task.classes), fold=task.fold, mean=moments.mean,
                        variance=moments.variance, steps_per_epoch=data.batches_per_epoch,
                        strategy=strategy)
-    if strategy.num_replicas_in_sync > 1:
-        display.say(f"{strategy.num_replicas_in_sync} GPUs share each batch")
+    replicas = strategy.num_replicas_in_sync
+    if replicas > 1:
+        display.say(f"{replicas} GPUs share each batch")
     history: list[EpochRow] = []
     if folder.is_resumable(task.identity):
         history = checkpoint.restore(folder.checkpoint, model)
         display.say(f"resumes after epoch {len(history)}")
+        # A replica sums its share of a batch, and batch normalization takes the moments of that.
+        if (begun := (folder.read() or {}).get("replicas", replicas)) != replicas:
+            display.say(f"note: begun on {_devices(begun)}, continued on {_devices(replicas)}: its "
+                        "scores are not those of a training that never stopped")
     else:
         if task.initial is not None:
             set_initial_weights(model.network, task.initial)
-        folder.begin(task.identity, sources=task.sources, threads=task.threads)
+        folder.begin(task.identity, sources=task.sources, threads=task.threads,
+                     replicas=replicas)
     display.say(data.summary)
     if not is_over(history, recipe):
         fit(model, data, history, display)
@@ -76,6 +82,10 @@ def _train(task: FoldTask) -> None:
     folder.finish(epochs=len(history), best=kept)
     measured = (f"{k} {v:.4f}" for k, v in kept.items() if k.startswith("val_"))
     display.say(f"{recipe.keep} epoch {kept['epoch']:.0f} of {len(history)}: {', '.join(measured)}")
+
+
+def _devices(n: int) -> str:
+    return f"{n} GPUs" if n > 1 else "one device"
 
 
 def fit(model: Trainer, data: FoldData, history: list[EpochRow], display: EpochDisplay) -> None:

@@ -55,7 +55,8 @@ def trained(tmp_path_factory, stage_command):
     changed = [*plain, "--model", "cnn", "--network", "{size: tiny}", "--augment",
                "{time_shift: {}, mixup: {}, masks: {}}"]
     jobs = [("one", 1, 0, plain), ("two", 2, 0, plain), ("whole", 2, 0, changed),
-            ("stopped", 2, 2, changed), ("stopped", 2, 0, [*changed, "--resume"])]
+            ("stopped", 2, 2, changed), ("stopped", 2, 0, [*changed, "--resume"]),
+            ("moved", 2, 2, changed), ("moved", 1, 0, [*changed, "--resume"])]
     text = json.dumps([(*job[:3], [str(flag) for flag in job[3]]) for job in jobs])
     ended = subprocess.run([sys.executable, "-c", CODE, text], capture_output=True, text=True,
                            env=stage_command.environment)
@@ -65,7 +66,7 @@ def trained(tmp_path_factory, stage_command):
 
 def test_two_devices_train_as_one_does(trained):
     world, said = trained
-    assert said.count("2 GPUs share each batch") == 4
+    assert said.count("2 GPUs share each batch") == 5
     scores = {}
     for name in ("one", "two"):
         folder = RunFolder(world.runs, name).fold(0)
@@ -82,3 +83,8 @@ def test_a_stopped_training_on_two_devices_goes_on_to_the_same_scores(trained):
     assert "resumes after epoch 2" in said
     whole, stopped = (RunFolder(world.runs, name).load()[0].values for name in ("whole", "stopped"))
     np.testing.assert_allclose(stopped, whole, rtol=1e-5)
+
+
+def test_a_training_that_goes_on_with_fewer_devices_says_so(trained):
+    _, said = trained
+    assert said.count("note: begun on 2 GPUs, continued on one device: its scores") == 1
