@@ -69,8 +69,8 @@ class Option:
         problems = []
         for key, value in values.items():
             if key not in self.settings:
-                problems.append(Problem(
-                    (str(key),), f"is no setting of {name}; {hint(key, self.settings)}"))
+                known = f"; {hint(key, self.settings)}" if self.settings else ", which has none"
+                problems.append(Problem((str(key),), f"is no setting of {name}{known}"))
                 continue
             setting, _ = self.settings[key]
             typed = _typed(value, setting)

@@ -72,8 +72,10 @@ def test_only_what_differs_is_touched(recipe):
 @pytest.mark.parametrize(("text", "message"), [
     ("train: {epoch: 3}\n", "use: recipe.yaml: unknown key train.epoch; did you mean epochs?\n"),
     ("trian: {epochs: 3}\n", "use: recipe.yaml: unknown section trian; did you mean train?\n"),
-    ("extract: {top_db: -1, hop_length: 0}\n", "--hop-length (or hop_length in recipe.yaml"),
-    ("runs: {a: {features: mfcc, model: cnm}}\n", "runs.a.model in recipe.yaml"),
+    ("inspect: {x: 1}\n",
+     "use: recipe.yaml: unknown section inspect; inspect is set by flags alone\n"),
+    ("extract: {top_db: -1, hop_length: 0}\n", "recipe.yaml: extract.hop_length is 0"),
+    ("runs: {a: {features: mfcc, model: cnm}}\n", "recipe.yaml: runs.a.model is 'cnm'"),
 ])
 def test_what_a_stage_refuses_is_not_written(recipe, capsys, text, message):
     before = PARAMS.read_text()
