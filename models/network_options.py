@@ -1,8 +1,7 @@
 """Networks and their settings, without Keras: what ``train --help`` says of them.
 
 The functions in :mod:`models.networks` have the same settings, values and defaults as keyword-only
-arguments, whose annotations are what :mod:`models.network_settings` checks a run's network by; a
-test holds the table against them.
+arguments; a test holds the table against their annotations.
 
 Examples
 --------

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from models.options import AVERAGING, OPTIMIZERS, SCHEDULES
+from models.options import AVERAGING, OPTIMIZERS, SCHEDULES, schedule_problems
 
 OPTIMIZER_CLASSES = {
     "adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "sgd": keras.optimizers.SGD,
@@ -82,8 +82,8 @@ def make_optimizer(
     errors += [f"{name} is {count!r}; needs a whole number from 1"
                for name, count in (("steps_per_epoch", steps_per_epoch), ("epochs", epochs))
                if not isinstance(count, int) or count < 1]
-    if not errors and schedule["kind"] == "cosine":
-        errors += _cosine_problems(values["schedule"], epochs)
+    if not errors:
+        errors += [each.line("schedule") for each in schedule_problems(values["schedule"], epochs)]
     if errors:
         raise ValueError("\n".join(errors))
     rate: Any = float(learning_rate)
@@ -94,18 +94,6 @@ def make_optimizer(
     if optimizer["kind"] == "adamw":
         result.exclude_from_weight_decay(var_names=list(NO_DECAY))
     return result
-
-
-def _cosine_problems(schedule: Mapping[str, Any], epochs: int) -> list[str]:
-    warmup, cycles = schedule["warmup_epochs"], schedule["cycles"]
-    errors = []
-    if warmup >= epochs:
-        errors.append(f"schedule.warmup_epochs is {warmup:g}; needs fewer than all {epochs} epochs")
-    if cycles > 1 and warmup > 0:
-        errors.append(f"schedule.warmup_epochs is {warmup:g}; needs 0 with {cycles} cycles")
-    if epochs % cycles:
-        errors.append(f"schedule.cycles is {cycles}; needs a divisor of the {epochs} epochs")
-    return errors
 
 
 def _cosine(

@@ -143,7 +143,7 @@ def test_a_cosine_that_does_not_fit_the_training_is_refused():
     with pytest.raises(ValueError) as error:  # noqa: PT011
         make(schedule={"kind": "cosine", "warmup_epochs": 6, "cycles": 4})
     assert str(error.value).splitlines() == [
-        "schedule.warmup_epochs is 6; needs fewer than all 6 epochs",
-        "schedule.warmup_epochs is 6; needs 0 with 4 cycles",
-        "schedule.cycles is 4; needs a divisor of the 6 epochs",
+        "schedule.warmup_epochs is 6: needs less than the number of epochs, 6",
+        "schedule.warmup_epochs is 6: needs 0 with several cycles, 4",
+        "schedule.cycles is 4: needs a divisor of the number of epochs, 6",
     ]
