@@ -27,7 +27,7 @@ from annotated_types import Ge, Gt, Le
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help
-from pipeline.cli.params_file import PARAMS, read_values
+from pipeline.cli.params_file import PARAMS, file_of, read_values
 from pipeline.runtime.choices import PseudoLabelMethod
 from pipeline.runtime.errors import UsageError, suggestion
 
@@ -72,7 +72,8 @@ def run(settings: Settings) -> None:
         raise UsageError(f"--run is {settings.run}; needs the name of a run, of the section "
                          f"follow_ups: {', '.join(known) or '(it is empty)'}")
     if settings.teacher is None and settings.run not in known:
-        raise UsageError(f"no run {settings.run!r} in section follow_ups of params.yaml; "
+        file = file_of(settings.params, "follow_ups")
+        raise UsageError(f"no run {settings.run!r} in section follow_ups of {file}; "
                          f"{suggestion(settings.run, known) if known else 'it is empty'}. "
                          "Another run needs --teacher too")
     student = RunFolder(settings.runs_dir, settings.run)

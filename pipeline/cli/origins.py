@@ -31,6 +31,11 @@ class Origin:
         """Where a key is that the value holds."""
         return replace(self, name=".".join((self.name, *keys)))
 
+    def line_start(self, value: Any) -> str:
+        """The same as :meth:`with_value` for the beginning of a line."""
+        file = "" if self.file is None else f"{self.file}: "
+        return file + self.with_value(value)
+
     def with_value(self, value: Any) -> str:
         """The value as it may have been written, for the middle of a line: ``train.epochs: 3``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ class Change:
         """Return a mapping with the option set, and where each part of it is from."""
         result = _with_option(mapping, self.options, self.value)
         if self.options == ("kind",) and len(result) == 1:
-            origins = {(): origins[()]}
+            # The defaults of this kind are the flag's, too.
+            origins = {(): replace(self.origin, name=self.origin.name.rpartition(".")[0])}
         return result, origins | {self.options: self.origin}
 
 

@@ -164,6 +164,11 @@ def run_names(path: Path) -> tuple[str, ...]:
     return (*read_values(path, "runs"), *read_values(path, "follow_ups"))
 
 
+def file_of(path: Path, section: str) -> Path:
+    """The file that a section is from, under ``--params``; for messages."""
+    return read_params(path).file_of(section)
+
+
 def wrong_sections(params: Params, stage: str, fields: Mapping[str, Field]) -> list[str]:
     """List what is missing and what nobody knows, of the sections that a stage reads.
 
