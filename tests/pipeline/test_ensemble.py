@@ -392,6 +392,18 @@ def test_labels_that_changed_since(made_up):
         ensemble.run(settings(made_up))
 
 
+@pytest.mark.parametrize("method", ["blend", "boost"])
+def test_single_labels_that_became_several(made_up, method):
+    for run in ("good", "fair"):
+        facts(made_up / "runs" / run, label_mode="single")
+    done = command(made_up, "--runs", "good", "fair", "--method", method)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert re.fullmatch(r"ensemble: the runs predict one label per clip, and labels.csv has "
+                        r"another number of labels for \d+ clips: c\d\d, .*\. Train the runs "
+                        r"again\n", done.stderr)
+
+
 def test_the_printed_lwlrap_is_that_of_the_scores(made_up, capsys):
     from pipeline.dataset.tables import read_labels
 
