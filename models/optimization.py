@@ -78,8 +78,8 @@ def make_optimizer(
         values[name], problems = table.check(given[name])
         errors += [problem.line(name) for problem in problems]
     if not (isinstance(learning_rate, int | float) and 0 < learning_rate < float("inf")):
-        errors.append(f"learning_rate is {learning_rate!r}; needs a number above 0")
-    errors += [f"{name} is {count!r}; needs a whole number from 1"
+        errors.append(f"learning_rate is {learning_rate!r}: needs a number, above 0")
+    errors += [f"{name} is {count!r}: needs a whole number, at least 1"
                for name, count in (("steps_per_epoch", steps_per_epoch), ("epochs", epochs))
                if not isinstance(count, int) or count < 1]
     if not errors:

@@ -11,7 +11,7 @@ Examples
 >>> LOSSES.check({"kind": "focal"})
 ({'kind': 'focal', 'gamma': 2.0, 'label_smoothing': 0.0}, [])
 >>> LOSSES.check({"kind": "focal", "gamma": -1})[1]
-[Problem(path=('gamma',), text='is -1: needs a number from 0')]
+[Problem(path=('gamma',), text='is -1: needs a number, at least 0')]
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.settings import Choice, Flag, Interval, Number, Setting, hint, shown
+from models.settings import Choice, Flag, Interval, Number, Setting, hint, quoted, shown
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Problem:
     path : tuple of str
         The key that is wrong, and the keys above it; empty for the mapping itself.
     text : str
-        Follows the path: ``is -1: needs a number from 0``.
+        Follows the path: ``is -1: needs a number, at least 0``.
     """
 
     path: tuple[str, ...]
@@ -77,7 +77,7 @@ class Option:
             if setting.accepts(typed):
                 result[key] = typed
             else:
-                problems.append(Problem((str(key),), f"is {value!r}: needs {setting.needed}"))
+                problems.append(Problem((str(key),), f"is {quoted(value)}: needs {setting.needed}"))
         return result, problems
 
     def describe(self) -> dict[str, str]:
@@ -136,12 +136,12 @@ class KindOptions:
         """Return the mapping with all defaults, and everything that is wrong with it."""
         example = f"{{kind: {next(iter(self.options))}}}"
         if not isinstance(value, Mapping):
-            return {}, [Problem((), f"is {value!r}: needs a mapping such as {example}")]
+            return {}, [Problem((), f"is {quoted(value)}: needs a mapping such as {example}")]
         if "kind" not in value:
             return {}, [Problem(("kind",), f"is missing; {hint('', self.options)}")]
         kind = value["kind"]
         if not isinstance(kind, str) or kind not in self.options:
-            return {}, [Problem(("kind",), f"is {kind!r}: {hint(kind, self.options)}")]
+            return {}, [Problem(("kind",), f"is {quoted(kind)}: {hint(kind, self.options)}")]
         rest = {key: each for key, each in value.items() if key != "kind"}
         result, problems = self.options[kind].check(rest, kind)
         return {"kind": kind, **result}, problems
@@ -162,7 +162,7 @@ class NamedOptions:
         """Return the mapping with all defaults, in the table's order, and what is wrong with it."""
         if not isinstance(value, Mapping):
             example = f"{{{next(iter(self.options))}: {{}}}}"
-            return {}, [Problem((), f"is {value!r}: needs a mapping such as {example}")]
+            return {}, [Problem((), f"is {quoted(value)}: needs a mapping such as {example}")]
         result = {}
         problems = [Problem((str(name),), f"is unknown; {hint(name, self.options)}")
                     for name in value if name not in self.options]
@@ -170,8 +170,8 @@ class NamedOptions:
             if name not in value:
                 continue
             if not isinstance(value[name], Mapping):
-                problems.append(Problem((name,), f"is {value[name]!r}: needs a mapping of some of "
-                                                 f"its settings: {', '.join(option.settings)}"))
+                text = f"needs a mapping of some of its settings: {', '.join(option.settings)}"
+                problems.append(Problem((name,), f"is {quoted(value[name])}: {text}"))
                 continue
             result[name], wrong = option.check(value[name], name)
             problems += [Problem((name, *each.path), each.text) for each in wrong]

@@ -69,8 +69,9 @@ def run(settings: Settings) -> None:
 
     known = read_values(settings.params, "follow_ups")
     if settings.run is None or not is_folder_name(settings.run):
-        raise UsageError(f"--run is {settings.run}; needs the name of a run, of the section "
-                         f"follow_ups: {', '.join(known) or '(it is empty)'}")
+        what = "no run is named" if settings.run is None else f"--run is {settings.run!r}"
+        raise UsageError(f"{what}; needs the name of a run of section follow_ups: "
+                         f"{', '.join(known) or '(it is empty)'}")
     if settings.teacher is None and settings.run not in known:
         file = file_of(settings.params, "follow_ups")
         raise UsageError(f"no run {settings.run!r} in section follow_ups of {file}; "

@@ -284,7 +284,7 @@ GOOD = {"labels": "multi", "normalization": "min-max"}
         (("cnn", (20, 40), 0), {"network": {"size": "huge", "poolin": "mean", "dropout": 1}},
          r"(?s)n_classes is 0.*\nnetwork.size is 'huge': needs one of tiny, small, medium, large\n"
          r"network.poolin is no setting of cnn; did you mean pooling\?\n"
-         r"network.dropout is 1: needs a number from 0 below 1"),
+         r"network.dropout is 1: needs a number, at least 0, below 1"),
         (("conv9", (1,), 0), {"labels": "x", "normalization": "y"},
          r"(?s)model is .*\n.*normalization is .*\n.*labels is .*\n.*n_classes is 0"),
     ],

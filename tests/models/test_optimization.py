@@ -131,11 +131,11 @@ def test_everything_wrong_is_listed():
         )
     assert str(error.value).splitlines() == [
         "optimizer.kind is 'adm': did you mean adam?",
-        "schedule.cycles is 0: needs a whole number from 1",
-        "averaging.momentum is 1: needs a number from 0 below 1",
-        "learning_rate is 0; needs a number above 0",
-        "steps_per_epoch is 0; needs a whole number from 1",
-        "epochs is 1.5; needs a whole number from 1",
+        "schedule.cycles is 0: needs a whole number, at least 1",
+        "averaging.momentum is 1: needs a number, at least 0, below 1",
+        "learning_rate is 0: needs a number, above 0",
+        "steps_per_epoch is 0: needs a whole number, at least 1",
+        "epochs is 1.5: needs a whole number, at least 1",
     ]
 
 

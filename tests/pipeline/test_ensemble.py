@@ -322,6 +322,14 @@ def test_no_runs(made_up):
         ensemble.run(empty)
 
 
+def test_the_runs_of_a_recipe_have_to_be_trained(made_up):
+    path = made_up / "recipe.yaml"
+    path.write_text("runs: {good: {features: mfcc}, better: {features: mfcc}}")
+    done = command(made_up, "--params", path)
+    assert done.returncode == 2
+    assert f"not trained yet, of the runs in {path}: better. Train them" in done.stderr
+
+
 def test_runs_that_do_not_go_together(made_up):
     runs = made_up / "runs"
     facts(runs / "fair", label_mode="single")

@@ -168,8 +168,8 @@ def test_everything_wrong_is_listed():
         augmentation_layers(settings, unit="PCEN", fill=0.0, seed=0)
     assert str(error.value).splitlines() == [
         "augment.mixap is unknown; did you mean mixup?",
-        "augment.gain.db is -1: needs a number from 0",
-        "augment.gain.probability is 2: needs a number from 0 to 1",
+        "augment.gain.db is -1: needs a number, at least 0",
+        "augment.gain.probability is 2: needs a number, 0 to 1",
         "augment.mixup is 3: needs a mapping of some of its settings: probability, alpha, weights, "
         "labels, domain, levels",
         "augment.masks.n_tme is no setting of masks; did you mean n_time?",

@@ -182,7 +182,7 @@ def test_set_of_the_section_is_as_in_the_file(read):
 def test_all_that_is_wrong_is_said_once_with_its_place(refused):
     assert refused("--loss.gamma", "-1", "--noisy-loss", "5", "--runs.plain.augment.gian.db", "1",
                    "--runs.own.loss", "{kind: foca}") == [
-        "--loss.gamma is -1: needs a number from 0",
+        "--loss.gamma is -1: needs a number, at least 0",
         "--noisy-loss is 5: needs a mapping such as "
         "{kind: plain}",
         "--runs.plain.augment.gian is unknown; did you mean "
@@ -203,7 +203,7 @@ def test_help_groups_flags_and_explains_options(read, capsys):
         read("--help")
     text = " ".join(capsys.readouterr().out.split())
     assert "loss: --loss {...} what is minimized (default: {kind: focal, gamma: 3})" in text
-    assert "of focal: how much (a number from 0; default: 1.0)" in text
+    assert "of focal: how much (a number, at least 0; default: 1.0)" in text
     assert "--augment.gain.KEY" in text
     assert "--augment.time-shift.KEY" in text
     assert "_" not in "".join(re.findall(r"--[\w.-]+", text)).replace("--batch_size", "")
@@ -213,14 +213,14 @@ def test_help_groups_flags_and_explains_options(read, capsys):
 def test_a_wrong_value_is_named_as_it_was_given(refused, params):
     params.write_text(TEXT.replace("noisy_loss: null", "noisy_loss: {kind: foca}"))
     assert refused("--loss.gamma", "-1") == [
-        "--loss.gamma is -1: needs a number from 0",
+        "--loss.gamma is -1: needs a number, at least 0",
         "FILE: demo.noisy_loss.kind is 'foca': did you mean focal?",
         "--loss.gamma is no setting of plain, which has none",
     ]
     params.write_text(TEXT)
     assert refused("--runs.own.loss", "{kind: focal, gamma: x}", "--set", "demo.loss.gamma=-3") == [
-        "--set demo.loss.gamma is -3: needs a number from 0",
-        "--runs.own.loss.gamma is 'x': needs a number from 0",
+        "--set demo.loss.gamma is -3: needs a number, at least 0",
+        "--runs.own.loss.gamma is 'x': needs a number, at least 0",
     ]
     assert refused("--set", "runs.own.loss.gama=2", "--run", "v1.2", "--loss", "{kind: focl}") == [
         "--set runs.own.loss.gama is no setting of plain, which has none",

@@ -84,6 +84,28 @@ def test_what_a_stage_refuses_is_not_written(recipe, capsys, text, message):
     assert PARAMS.read_text() == before
 
 
+def test_everything_wrong_in_all_runs_is_listed_before_anything_is_written(recipe, capsys):
+    before = PARAMS.read_text()
+    assert use.main([recipe("""
+        features: {mel: {kind: mfcc, n_mfcc: 200}}
+        runs:
+          a: {features: mel, model: cnn, network: {sise: tiny}}
+          b: {features: mel, epochs: 3, schedule: {kind: cosine, cycles: 2}, seconds_max: 1}
+          c: {features: mell}
+        predict: {nosy: true}
+        """)]) == 2
+    assert capsys.readouterr().err.split("\n") == [
+        "use: features.mel: mfcc: n_mfcc is 200; it cannot exceed n_mels, 128",
+        "recipe.yaml: unknown key predict.nosy; did you mean noisy?",
+        "recipe.yaml: runs.a.network.sise is no setting of cnn; did you mean size?",
+        "recipe.yaml: runs.b.seconds_max: 1.0 is less than train.seconds: 2.0",
+        "recipe.yaml: runs.b.schedule.cycles is 2: needs a divisor of the number of epochs, 3",
+        "recipe.yaml: runs.c.features is 'mell': no such feature; did you mean mel?",
+        "",
+    ]
+    assert PARAMS.read_text() == before
+
+
 def test_a_recipe_that_is_missing_and_a_folder_without_params(recipe, capsys):
     assert use.main(["none.yaml"]) == 2
     assert "none.yaml: no such file" in capsys.readouterr().err

@@ -67,7 +67,7 @@ def test_everything_wrong_of_every_run_is_one_list(refused):
         "follow_ups, with follows: typo",
         "r.yaml: train.noisy_head: true contradicts train.noisy: false; it is for noisy clips",
         "r.yaml: runs.network.network.sise is no setting of cnn; did you mean size?",
-        "r.yaml: runs.network.network.dropout is 3: needs a number from 0 below 1",
+        "r.yaml: runs.network.network.dropout is 3: needs a number, at least 0, below 1",
         "r.yaml: runs.schedule.schedule.cycles is 5: needs a divisor of the number of epochs, 12",
         "r.yaml: runs.order.seconds_max: 0.5 is less than train.seconds: 2.0",
         "r.yaml: runs.feature.features is 'mfc': no such feature; did you mean mfcc?",
