@@ -199,8 +199,7 @@ class Settings:
         from pipeline.training.run_checks import run_problems
 
         features = read_params(valid["params"]).sections.get("features")
-        return run_problems(valid, words, features if isinstance(features, dict) else {},
-                            *run_entries())
+        return run_problems(valid, words, features, *run_entries())
 
 
 def run(settings: Settings) -> None:

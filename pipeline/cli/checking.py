@@ -89,6 +89,9 @@ def checked(
                 result[name] = {k: entries.get(k) for k in values[name] if isinstance(k, str)}
     said = {str(words.origin(present[name].section(stage), "", name))
             for name, entry in wrong if not entry}
+    # What the stage's section lacks, its entries lack too.
+    found = [e for e in found if not (e["type"] == "missing" and e["loc"][-1] in fields
+                                      and e["loc"][-1] not in values)]
     lines = [_message(e, present, values, stage, words, said) for e in found]
     lines += [line for _, line in of_options]
     return switches | result, list(dict.fromkeys(filter(None, lines)))
@@ -243,9 +246,6 @@ def _message(
         if not rest or not isinstance(value, dict):
             path = words.file_of(section, "")
             return f"{path}: section {section} needs names, each with settings"
-        # What the stage's section lacks, its entries lack too.
-        if error["type"] == "missing" and rest[-1] in fields and rest[-1] not in values:
-            return None
         return _of_entry(error, rest, value, field, section, words, said)
     if rest and isinstance(value, list | tuple):
         value = value[int(rest[0])]

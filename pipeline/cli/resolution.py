@@ -64,9 +64,9 @@ class Resolution:
 
     def _of_stage(self, field: Field) -> Resolved | None:
         """The stage's own value, with the flags that are for it; None if there is none."""
-        section = self.file.get(field.section(self.stage))
-        found = self._from_file(field, drop=self._is_for_another(
-            field, section if isinstance(section, dict) else {}, self._of_stage))
+        section = _mapping(self.file.get(field.section(self.stage)))
+        found = self._from_file(
+            field, drop=self._is_for_another(field, section, self._of_stage))
         return found if self._is_for_an_entry(field) else self._with_flags(field, found)
 
     def _of_entry(
@@ -78,7 +78,7 @@ class Resolution:
         if place in self.overrides.assigned:
             return _changed((entry[field.name], {(): self.overrides.assigned[place]}), changes)
         drop = self._is_for_another(
-            field, {**self.file.get(self.stage, {}), **self.file[section][name]},
+            field, {**_mapping(self.file.get(self.stage)), **_mapping(self.file[section][name])},
             lambda other: self._of_entry(other, section, name, entry))
         found: Resolved | None
         if field.name in entry:
@@ -150,8 +150,13 @@ class Resolution:
 
     def _is_for_an_entry(self, field: Field) -> bool:
         """Whether the flag is for a chosen entry alone, not for the stage's own setting."""
-        return any(self._chosen(field) in self.document.get(target.section(self.stage), ())
+        return any(self._chosen(field) in _mapping(self.document.get(target.section(self.stage)))
                    for target in self.fields.values() if self._shares(field, target))
+
+
+def _mapping(section: Any) -> dict[Any, Any]:
+    """A section; one that is no mapping, which is reported elsewhere, has nothing in it."""
+    return section if isinstance(section, dict) else {}
 
 
 def _changed(found: Resolved | None, changes: Iterable[Change]) -> Resolved | None:

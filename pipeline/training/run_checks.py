@@ -85,7 +85,7 @@ class _Run:
 
 
 def run_problems(
-    valid: Mapping[str, Any], words: Words, features: Mapping[str, Any], entry_class: type
+    valid: Mapping[str, Any], words: Words, features: Any, entry_class: type
 ) -> list[str]:
     """List what is wrong with all runs, beside single values.
 
@@ -94,8 +94,8 @@ def run_problems(
     valid : mapping of str to object
         Train's settings by field, those that are valid by themselves; None for a run that is not.
     words : Words
-    features : mapping of str to object
-        Section ``features`` of the settings file.
+    features : object
+        Section ``features`` of the settings file, unchecked.
     entry_class : type
         The dataclass of a run.
 
@@ -108,7 +108,8 @@ def run_problems(
     known = {**runs, **follow_ups}
     run, on = valid.get("run"), valid.get("features")
     errors = [NO_JOBS] if valid.get("jobs") == 0 else []
-    errors += choice_problems(run, on, known, params=words.file_of("runs", ""))
+    if {"runs", "follow_ups"} <= valid.keys():
+        errors += choice_problems(run, on, known, params=words.file_of("runs", ""))
     errors += [f"{name} is in the sections runs and follow_ups; give one another name"
                for name in follow_ups if name in runs]
     found = [_Run(section, name, entry, words)
@@ -118,21 +119,23 @@ def run_problems(
         errors += wrong_order(each.name, each.entry, known, each)
     if on is not None and (run or on) not in known and (made := new_run(valid, entry_class)):
         found.append(_Run("train", run or on, made, words))
+    if not isinstance(features, dict):
+        errors.append(f"{words.file_of('features', '')}: no section 'features'")
     for each in found:
-        errors += _problems(each, features)
+        errors += _problems(each, features if isinstance(features, dict) else None)
     return errors
 
 
-def _problems(run: _Run, features: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with one run."""
+def _problems(run: _Run, features: Mapping[str, Any] | None) -> Iterator[str]:
+    """What is wrong with one run; without features, as far as that can be told."""
     entry = run.entry
     yield from contradictions(entry, run)
     for problem in schedule_problems(entry.schedule, entry.epochs):
         yield f"{run.at('schedule', *problem.path)} {problem.text}"
-    if entry.features not in features:
+    if features is not None and entry.features not in features:
         yield (f"{run.at('features')} is {entry.features!r}: no such feature; "
                f"{suggestion(entry.features, map(str, features))}")
-    feature = _feature(entry.features, features)
+    feature = _feature(entry.features, features or {})
     model = entry.model or (feature and default_model(feature.width))
     if model:
         for problem in NETWORKS.networks[model].check(entry.network, model)[1]:

@@ -196,3 +196,13 @@ def test_a_file_in_which_features_are_missing_or_broken(refused, accepted):
     assert refused("features: {a: {kind: mfcc}}\nruns: {r: {features: b}}") == [
         "r.yaml: runs.r.features is 'b': no such feature; known: a"]
     assert accepted("features: {a: {kind: delta, of: a}}\nruns: {r: {features: a}}").runs
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    ("train: 5", "r.yaml: no section 'train' with the stage's settings"),
+    ("runs: 5", "r.yaml: no section 'runs'"),
+    ("follow_ups:", "r.yaml: no section 'follow_ups'"),
+    ("features: 3", "r.yaml: no section 'features'"),
+])
+def test_sections_that_are_none(refused, text, line):
+    assert refused(text, "--run", "cnn", "--model", "crnn") == [line]
