@@ -44,7 +44,7 @@ def recipe_of(flags: list[str]) -> tuple[Recipe, FeatureSpec]:
     """The recipe of a run of train, and what its store would hold."""
     settings = parse("train", Settings, "", flags)
     extract = parse("extract", ExtractSettings, "", ["--params", str(settings.params)])
-    _, entry = choose_run(settings, *run_entries(), features=extract.named)
+    _, entry = choose_run(settings, *run_entries())
     (target,) = make_targets(extract.named, (entry.features,), trim_db=extract.trim_db)
     return make_recipe(entry, label_mode="single", default_model="cnn"), target.spec
 

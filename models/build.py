@@ -18,7 +18,7 @@ from keras import KerasTensor
 from numpy.typing import ArrayLike
 
 from models.layers import MinMaxCentring, standardization
-from models.network_settings import choice_problems, setting_problems
+from models.network_options import NETWORKS
 from models.networks import notebook
 from models.networks.cnn import cnn
 from models.networks.crnn import crnn
@@ -26,6 +26,7 @@ from models.networks.densenet import densenet
 from models.networks.mobilenet_v2 import mobilenet_v2
 from models.networks.resnet1d import resnet1d
 from models.networks.se_resnet import se_resnet
+from models.settings import hint
 
 
 @dataclass(frozen=True)
@@ -126,15 +127,20 @@ def build(
     >>> model.output_shape
     (None, 80)
     """
-    problems = choice_problems("model", name, ARCHITECTURES)
-    problems += choice_problems("normalization", normalization, NORMALIZATIONS)
-    problems += choice_problems("labels", labels, ACTIVATIONS)
+    problems = [
+        f"{what} is {value!r}; {hint(value, known)}" for what, value, known in (
+            ("model", name, tuple(ARCHITECTURES)),
+            ("normalization", normalization, NORMALIZATIONS),
+            ("labels", labels, tuple(ACTIVATIONS)),
+        ) if value not in known
+    ]
     least_classes = 2 if labels == "single" else 1
     if n_classes < least_classes:
         problems.append(f"n_classes is {n_classes}; needs at least {least_classes}")
     normalizer: keras.Layer = MinMaxCentring()
     if name in ARCHITECTURES:
-        problems += setting_problems(name, ARCHITECTURES[name].body, network)
+        settings, wrong = NETWORKS.networks[name].check(network, name)
+        problems += [problem.line("network") for problem in wrong]
         n_axes = len(ARCHITECTURES[name].least)
         if errors := _shape_problems(name, tuple(input_shape), channels):
             problems += errors
@@ -156,7 +162,7 @@ def build(
         images = (n_frames, channels, widths[0] // channels)
         x = keras.layers.Reshape(images, name="images")(x)
         x = keras.layers.Permute((1, 3, 2), name="channels")(x)
-    result = ARCHITECTURES[name].body(x, **network)
+    result = ARCHITECTURES[name].body(x, **settings)
     main, auxiliary = result if isinstance(result, tuple) else (result, [])
     scores, *others = (
         keras.layers.Dense(

@@ -7,7 +7,7 @@ Examples
 >>> LOSSES.check({"kind": "focal"})
 ({'kind': 'focal', 'gamma': 2.0, 'label_smoothing': 0.0}, [])
 >>> LOSSES.check({"kind": "focal", "gamma": -1})[1]
-[Problem(path=('gamma',), text='is -1: needs a number from 0')]
+[Problem(path=('gamma',), text='is -1: needs a number, at least 0')]
 """
 
 from __future__ import annotations

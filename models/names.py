@@ -14,6 +14,9 @@ Model = Literal[
 ]
 MODELS: tuple[str, ...] = get_args(Model)
 
+# Those whose input is a wave; the others take frames of several values.
+WAVE_MODELS = ("conv1d", "dummy1d", "resnet1d")
+
 
 def default_model(width: int) -> str:
     """Name of the model to train where none is chosen.

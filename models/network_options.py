@@ -1,8 +1,7 @@
 """Networks and their settings, without Keras: what ``train --help`` says of them.
 
 The functions in :mod:`models.networks` have the same settings, values and defaults as keyword-only
-arguments, whose annotations are what :mod:`models.network_settings` checks a run's network by; a
-test holds the table against them.
+arguments; a test holds the table against their annotations.
 
 Examples
 --------
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.options import Option, Problem, describe_by_setting
-from models.settings import Choice, Flag, Number, Setting
+from models.settings import Choice, Flag, Number, Setting, quoted
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ class NetworkOptions:
         Its values are checked once it is known for which network they are.
         """
         if not isinstance(value, Mapping):
-            return {}, [Problem((), f"is {value!r}: needs a mapping such as {{size: tiny}}")]
+            return {}, [Problem((), f"is {quoted(value)}: needs a mapping such as {{size: tiny}}")]
         return dict(value), [
-            Problem((str(key),), f"is {each!r}: needs a number, a text, true, false or null")
+            Problem((str(key),), f"is {quoted(each)}: needs a number, a text, true, false or null")
             for key, each in value.items() if not isinstance(each, bool | int | float | str | None)
         ]
 

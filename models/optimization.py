@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from models.optimization_options import AVERAGING, OPTIMIZERS, SCHEDULES
+from models.optimization_options import AVERAGING, OPTIMIZERS, SCHEDULES, schedule_problems
 
 OPTIMIZER_CLASSES = {
     "adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "sgd": keras.optimizers.SGD,
@@ -79,12 +79,12 @@ def make_optimizer(
         values[name], problems = table.check(given[name])
         errors += [problem.line(name) for problem in problems]
     if not (isinstance(learning_rate, int | float) and 0 < learning_rate < float("inf")):
-        errors.append(f"learning_rate is {learning_rate!r}; needs a number above 0")
-    errors += [f"{name} is {count!r}; needs a whole number from 1"
+        errors.append(f"learning_rate is {learning_rate!r}: needs a number, above 0")
+    errors += [f"{name} is {count!r}: needs a whole number, at least 1"
                for name, count in (("steps_per_epoch", steps_per_epoch), ("epochs", epochs))
                if not isinstance(count, int) or count < 1]
-    if not errors and schedule["kind"] == "cosine":
-        errors += _cosine_problems(values["schedule"], epochs)
+    if not errors:
+        errors += [each.line("schedule") for each in schedule_problems(values["schedule"], epochs)]
     if errors:
         raise ValueError("\n".join(errors))
     rate: Any = float(learning_rate)
@@ -95,18 +95,6 @@ def make_optimizer(
     if optimizer["kind"] == "adamw":
         result.exclude_from_weight_decay(var_names=list(NO_DECAY))
     return result
-
-
-def _cosine_problems(schedule: Mapping[str, Any], epochs: int) -> list[str]:
-    warmup, cycles = schedule["warmup_epochs"], schedule["cycles"]
-    errors = []
-    if warmup >= epochs:
-        errors.append(f"schedule.warmup_epochs is {warmup:g}; needs fewer than all {epochs} epochs")
-    if cycles > 1 and warmup > 0:
-        errors.append(f"schedule.warmup_epochs is {warmup:g}; needs 0 with {cycles} cycles")
-    if epochs % cycles:
-        errors.append(f"schedule.cycles is {cycles}; needs a divisor of the {epochs} epochs")
-    return errors
 
 
 def _cosine(

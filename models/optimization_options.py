@@ -5,7 +5,10 @@ The functions in :mod:`models.optimization` have the same settings and defaults.
 
 from __future__ import annotations
 
-from models.options import KindOptions, Option
+from collections.abc import Mapping
+from typing import Any
+
+from models.options import KindOptions, Option, Problem
 from models.settings import Flag, Number
 
 OPTIMIZERS = KindOptions({
@@ -45,3 +48,37 @@ AVERAGING = KindOptions({
         "last": (Number(3, low=2, whole=True), "number of these cycles"),
     }),
 })
+
+
+def schedule_problems(schedule: Mapping[str, Any], epochs: int) -> list[Problem]:
+    """List why a schedule of the learning rate does not go with the number of epochs.
+
+    Parameters
+    ----------
+    schedule : mapping
+        With all settings of its kind, as :data:`SCHEDULES` fills them in.
+    epochs : int > 0 [scalar]
+
+    Returns
+    -------
+    list of Problem
+
+    Examples
+    --------
+    >>> schedule, _ = SCHEDULES.check({"kind": "cosine", "cycles": 3})
+    >>> schedule_problems(schedule, 20)[0].line("schedule")
+    'schedule.cycles is 3: needs a divisor of the number of epochs, 20'
+    """
+    if schedule["kind"] != "cosine":
+        return []
+    warmup, cycles, problems = schedule["warmup_epochs"], schedule["cycles"], list[Problem]()
+    if warmup >= epochs:
+        problems.append(Problem(("warmup_epochs",), f"is {warmup:g}: needs less than the number "
+                                                    f"of epochs, {epochs}"))
+    if cycles > 1 and warmup > 0:
+        problems.append(Problem(("warmup_epochs",), f"is {warmup:g}: needs 0 with several cycles, "
+                                                    f"{cycles}"))
+    if epochs % cycles:
+        problems.append(Problem(("cycles",), f"is {cycles}: needs a divisor of the number of "
+                                             f"epochs, {epochs}"))
+    return problems

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.settings import Interval, Number, Setting, hint, shown
+from models.settings import Interval, Number, Setting, hint, quoted, shown
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Problem:
     path : tuple of str
         The key that is wrong, and the keys above it; empty for the mapping itself.
     text : str
-        Follows the path: ``is -1: needs a number from 0``.
+        Follows the path: ``is -1: needs a number, at least 0``.
     """
 
     path: tuple[str, ...]
@@ -61,15 +61,15 @@ class Option:
         problems = []
         for key, value in values.items():
             if key not in self.settings:
-                problems.append(Problem(
-                    (str(key),), f"is no setting of {name}; {hint(key, self.settings)}"))
+                known = f"; {hint(key, self.settings)}" if self.settings else ", which has none"
+                problems.append(Problem((str(key),), f"is no setting of {name}{known}"))
                 continue
             setting, _ = self.settings[key]
             typed = _typed(value, setting)
             if setting.accepts(typed):
                 result[key] = typed
             else:
-                problems.append(Problem((str(key),), f"is {value!r}: needs {setting.needed}"))
+                problems.append(Problem((str(key),), f"is {quoted(value)}: needs {setting.needed}"))
         return result, problems
 
     def describe(self) -> dict[str, str]:
@@ -128,12 +128,12 @@ class KindOptions:
         """Return the mapping with all defaults, and everything that is wrong with it."""
         example = f"{{kind: {next(iter(self.options))}}}"
         if not isinstance(value, Mapping):
-            return {}, [Problem((), f"is {value!r}: needs a mapping such as {example}")]
+            return {}, [Problem((), f"is {quoted(value)}: needs a mapping such as {example}")]
         if "kind" not in value:
             return {}, [Problem(("kind",), f"is missing; {hint('', self.options)}")]
         kind = value["kind"]
         if not isinstance(kind, str) or kind not in self.options:
-            return {}, [Problem(("kind",), f"is {kind!r}: {hint(kind, self.options)}")]
+            return {}, [Problem(("kind",), f"is {quoted(kind)}: {hint(kind, self.options)}")]
         rest = {key: each for key, each in value.items() if key != "kind"}
         result, problems = self.options[kind].check(rest, kind)
         return {"kind": kind, **result}, problems
@@ -154,7 +154,7 @@ class NamedOptions:
         """Return the mapping with all defaults, in the table's order, and what is wrong with it."""
         if not isinstance(value, Mapping):
             example = f"{{{next(iter(self.options))}: {{}}}}"
-            return {}, [Problem((), f"is {value!r}: needs a mapping such as {example}")]
+            return {}, [Problem((), f"is {quoted(value)}: needs a mapping such as {example}")]
         result = {}
         problems = [Problem((str(name),), f"is unknown; {hint(name, self.options)}")
                     for name in value if name not in self.options]
@@ -162,8 +162,8 @@ class NamedOptions:
             if name not in value:
                 continue
             if not isinstance(value[name], Mapping):
-                problems.append(Problem((name,), f"is {value[name]!r}: needs a mapping of some of "
-                                                 f"its settings: {', '.join(option.settings)}"))
+                text = f"needs a mapping of some of its settings: {', '.join(option.settings)}"
+                problems.append(Problem((name,), f"is {quoted(value[name])}: {text}"))
                 continue
             result[name], wrong = option.check(value[name], name)
             problems += [Problem((name, *each.path), each.text) for each in wrong]

@@ -52,7 +52,7 @@ class Number:
     Examples
     --------
     >>> Number(2, low=1, whole=True).needed
-    'a whole number from 1'
+    'a whole number, at least 1'
     >>> Number(0.5, above=0, high=1).accepts(0)
     False
     """
@@ -68,11 +68,14 @@ class Number:
     def needed(self) -> str:
         """What values are valid, in words."""
         words = ["a whole number" if self.whole else "a number"]
-        words += [f"from {self.low:g}"] if self.low > -math.inf else []
-        words += [f"above {self.above:g}"] if self.above > -math.inf else []
-        words += [f"to {self.high:g}"] if self.high < math.inf else []
+        if -math.inf < self.low and self.high < math.inf:
+            words += [f"{self.low:g} to {self.high:g}"]
+        else:
+            words += [f"at least {self.low:g}"] if self.low > -math.inf else []
+            words += [f"above {self.above:g}"] if self.above > -math.inf else []
+            words += [f"at most {self.high:g}"] if self.high < math.inf else []
         words += [f"below {self.below:g}"] if self.below < math.inf else []
-        return " ".join(words)
+        return ", ".join(words)
 
     def accepts(self, value: Any) -> bool:
         """Whether a value is valid."""
@@ -101,7 +104,7 @@ class Interval:
     Examples
     --------
     >>> Interval((0.5, 1.0), above=0, high=1).needed
-    '[lowest, highest], two numbers above 0 to 1'
+    '[lowest, highest], two numbers, above 0, at most 1'
     """
 
     default: tuple[float, float]
@@ -191,6 +194,17 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def quoted(value: Any) -> str:
+    """Write a value as YAML does, texts in quotes.
+
+    Examples
+    --------
+    >>> quoted(None), quoted("tiny"), quoted(2)
+    ('null', "'tiny'", '2')
+    """
+    return repr(value) if isinstance(value, str) else shown(value)
 
 
 def hint(name: Any, known: Iterable[str]) -> str:

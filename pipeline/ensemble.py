@@ -28,7 +28,7 @@ from annotated_types import Ge
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help
-from pipeline.cli.params_file import PARAMS, run_names
+from pipeline.cli.params_file import PARAMS, file_of, run_names
 from pipeline.runtime.choices import EnsembleMethod
 
 
@@ -69,7 +69,8 @@ def run(settings: Settings) -> None:
 
     names = settings.runs
     if names is None:
-        names = trained_runs(settings.runs_dir, run_names(settings.params))
+        names = trained_runs(settings.runs_dir, run_names(settings.params),
+                             params=file_of(settings.params, "runs"))
     out = RunFolder(settings.runs_dir, settings.name)
     mode = check_members(out, names, method=settings.method, weights=settings.weights)
     labels = {label.clip_id: label for label in read_labels(settings.data)}

@@ -22,7 +22,7 @@ from annotated_types import Ge
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help
-from pipeline.cli.params_file import PARAMS, read_values, run_names
+from pipeline.cli.params_file import PARAMS, file_of, read_values, run_names
 from pipeline.runtime.errors import UsageError
 
 
@@ -52,7 +52,8 @@ def run(settings: Settings) -> None:
     names = settings.runs
     if names is None:
         ensemble = read_values(settings.params, "ensemble")["name"]
-        names = (*trained_runs(settings.runs_dir, run_names(settings.params)), ensemble)
+        names = (*trained_runs(settings.runs_dir, run_names(settings.params),
+                             params=file_of(settings.params, "runs")), ensemble)
     if not names:
         raise UsageError("no runs to measure; name them: --runs A B")
     dataset = read_dataset(settings.data)

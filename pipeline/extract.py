@@ -36,6 +36,7 @@ from annotated_types import Ge, Le
 
 from pipeline.cli import main as stage
 from pipeline.cli.markers import FlagOnly, Help, Section, SharedBy
+from pipeline.cli.origins import Words
 from pipeline.cli.params_file import PARAMS, read_values
 from pipeline.runtime.choices import NO_JOBS, Backend
 
@@ -100,6 +101,14 @@ class Settings:
     params: Annotated[Path, FlagOnly(), Help(
         "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
+
+    @staticmethod
+    def problems(valid: Mapping[str, Any], words: Words) -> list[str]:
+        """List what is wrong with the features to extract, beside single values."""
+        from pipeline.extraction.targets import feature_problems
+
+        named = valid.get("named", {})
+        return feature_problems(named, valid.get("features") or named)
 
 
 def run(settings: Settings) -> None:

@@ -40,7 +40,8 @@ from models.optimization_options import AVERAGING, OPTIMIZERS, SCHEDULES
 from pipeline.cli import main as stage
 from pipeline.cli.declaration import entry_class
 from pipeline.cli.markers import FlagOnly, Group, Help, Options, Section, SharedBy
-from pipeline.cli.params_file import PARAMS, read_values
+from pipeline.cli.origins import Words
+from pipeline.cli.params_file import PARAMS, read_params
 from pipeline.runtime.choices import (
     CropPlace,
     Keep,
@@ -87,8 +88,9 @@ class Settings:
     model: Annotated[Model | None, _NETWORK, _Runs, Help(
         f"network; none: conv1d for waveforms, else conv2d; {NETWORKS.summary}"
     )]
-    network: Annotated[Mapping[str, Any], Options(NETWORKS), _NETWORK, _Runs, Help(
-        "settings of the network, such as {size: tiny}; a network not named below has none"
+    network: Annotated[Mapping[str, Any], Options(NETWORKS, of="model"), _NETWORK, _Runs, Help(
+        "settings of the network, such as {size: tiny}; a network not named below has none; "
+        "another --model drops those of the file"
     )]
     start_from: Annotated[str | None, _NETWORK, _Runs, Help(
         "run whose network of the same fold has the initial weights; none: random ones"
@@ -193,6 +195,14 @@ class Settings:
         "file with the settings, or those that differ from params.yaml; a flag wins over its key"
     )] = PARAMS
 
+    @staticmethod
+    def problems(valid: Mapping[str, Any], words: Words) -> list[str]:
+        """List what is wrong with all runs, beside single values."""
+        from pipeline.training.run_checks import run_problems
+
+        features = read_params(valid["params"]).sections.get("features")
+        return run_problems(valid, words, features, *run_entries())
+
 
 def run(settings: Settings) -> None:
     from pipeline.dataset.tables import read_dataset, read_labels
@@ -201,8 +211,7 @@ def run(settings: Settings) -> None:
     from pipeline.store.reader import open_store
     from pipeline.training.train_run import report, train_run
 
-    folder, chosen = choose_run(settings, *run_entries(),
-                                features=read_values(settings.params, "features"))
+    folder, chosen = choose_run(settings, *run_entries())
     dataset, labels = read_dataset(settings.data), read_labels(settings.data)
     store = open_store(store_path(settings.stores, chosen.features))
     if not train_run(folder, chosen, dataset, labels, store, first_folds=settings.folds,

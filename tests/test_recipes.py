@@ -73,8 +73,7 @@ def test_every_run_can_be_chosen(recipe):
 
     features = read_values(recipe, "features")
     for name in run_names(recipe):
-        folder, entry = choose_run(settings_of("train", recipe, "--run", name), *run_entries(),
-                                   features=features)
+        folder, entry = choose_run(settings_of("train", recipe, "--run", name), *run_entries())
         assert folder.name == name
         assert entry.features in features
     used = {entry["features"] for section in ("runs", "follow_ups")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -10,12 +9,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from models.augmentation.compatibility import DECIBELS, FULL_SCALE, feature_problems
 from models.augmentation_options import AUGMENTATIONS
 
 Batch = dict[str, Any]
-
-DECIBELS = "dB"
-FULL_SCALE = "full scale"
 
 
 class Augmentation(keras.layers.Layer):
@@ -50,12 +47,6 @@ class Augmentation(keras.layers.Layer):
     """
 
     NAME: ClassVar[str]
-    #: The units that it can work on; empty: any.
-    UNITS: ClassVar[tuple[str, ...]] = ()
-    #: Whether it works on frames of several values only, not on waves.
-    FRAMES_ONLY: ClassVar[bool] = False
-    #: Whether these have to be frequency bands in ascending order.
-    BANDS_ONLY: ClassVar[bool] = False
 
     def __init__(
         self, *, unit: str = DECIBELS, fill: ArrayLike = 0.0, seed: int = 0,
@@ -63,28 +54,13 @@ class Augmentation(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         values, problems = AUGMENTATIONS.options[self.NAME].check(settings, self.NAME)
-        errors = [problem.line(self.NAME) for problem in problems]
-        errors = errors or self.contradictions(self.NAME, values, unit=unit, bands=True)
-        if errors:
-            raise ValueError("\n".join(errors))
+        problems = problems or feature_problems(self.NAME, values, unit=unit, bands=True)
+        if problems:
+            raise ValueError("\n".join(problem.line(self.NAME) for problem in problems))
         self.unit, self.seed = unit, seed
         self.fill = np.asarray(fill, np.float32)
         self.settings = values
         self.random = keras.random.SeedGenerator(seed)
-
-    @classmethod
-    def contradictions(
-        cls, what: str, values: Mapping[str, Any], *, unit: str, bands: bool
-    ) -> list[str]:
-        """What is wrong with valid settings together, or with the features they are for."""
-        if cls.UNITS and unit not in cls.UNITS:
-            needed = " or ".join(cls.UNITS)
-            return [f"{what} needs features in {needed}; these are in {unit}"]
-        if (cls.FRAMES_ONLY or cls.BANDS_ONLY) and unit == FULL_SCALE:
-            return [f"{what} needs frames of several values; these features are waves"]
-        if cls.BANDS_ONLY and not bands:
-            return [no_bands(what)]
-        return []
 
     def augment(self, x: Any, targets: Any, noisy: Any) -> tuple[Any, Any, Any]:
         """Change every crop.
@@ -182,11 +158,6 @@ class Augmentation(keras.layers.Layer):
             **super().get_config(), **self.settings, "unit": self.unit,
             "fill": self.fill.tolist(), "seed": self.seed,
         }
-
-
-def no_bands(what: str) -> str:
-    """The error of features whose values are no frequency bands."""
-    return f"{what} needs frequency bands; these features have other values"
 
 
 class Transform(Augmentation):

@@ -69,7 +69,6 @@ class ResizedCrop(Transform):
     """
 
     NAME = "resized_crop"
-    BANDS_ONLY = True
 
     def transform(self, x: Any) -> Any:
         """Cut and enlarge every crop."""
@@ -100,7 +99,6 @@ class MelWarp(Transform):
     """
 
     NAME = "mel_warp"
-    BANDS_ONLY = True
 
     def transform(self, x: Any) -> Any:
         """Warp every crop."""
@@ -123,7 +121,6 @@ class BandShift(Transform):
     """
 
     NAME = "band_shift"
-    BANDS_ONLY = True
 
     def transform(self, x: Any) -> Any:
         """Move every crop."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,7 +10,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from models.augmentation.base import DECIBELS, FULL_SCALE, Transform, no_bands
+from models.augmentation.base import Transform
+from models.augmentation.compatibility import FULL_SCALE
 
 
 @keras.saving.register_keras_serializable(package="audio_tagging")
@@ -24,15 +24,6 @@ class Gain(Transform):
     """
 
     NAME = "gain"
-    UNITS = (DECIBELS, FULL_SCALE)
-
-    @classmethod
-    def contradictions(
-        cls, what: str, values: Mapping[str, Any], *, unit: str, bands: bool
-    ) -> list[str]:
-        """Also: of coefficients, only the first one is a level."""
-        errors = super().contradictions(what, values, unit=unit, bands=bands)
-        return errors or ([no_bands(what)] if unit == DECIBELS and not bands else [])
 
     def transform(self, x: Any) -> Any:
         """Change the level of every crop."""
@@ -54,8 +45,6 @@ class Equalizer(Transform):
     """
 
     NAME = "equalizer"
-    UNITS = (DECIBELS,)
-    BANDS_ONLY = True
 
     def transform(self, x: Any) -> Any:
         """Change the level of every band."""

@@ -25,7 +25,6 @@ class Masks(Transform):
     """
 
     NAME = "masks"
-    FRAMES_ONLY = True
 
     def transform(self, x: Any) -> Any:
         """Mask parts of every crop."""
@@ -46,7 +45,6 @@ class Erasing(Transform):
     """
 
     NAME = "erasing"
-    FRAMES_ONLY = True
 
     def transform(self, x: Any) -> Any:
         """Erase a part of every crop."""

@@ -8,33 +8,19 @@ knows neither power nor noisy labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from models.augmentation.base import DECIBELS, FULL_SCALE, Augmentation, no_bands
+from models.augmentation.base import Augmentation
+from models.augmentation.compatibility import FULL_SCALE
 
 _NEPER = math.log(10) / 10  # of power, per decibel
 
 
 class Mixing(Augmentation):
     """What augmentations of two crops share: the partner, and weighted means of both."""
-
-    @classmethod
-    def contradictions(
-        cls, what: str, values: Mapping[str, Any], *, unit: str, bands: bool
-    ) -> list[str]:
-        """Also: power is known of decibels only."""
-        errors = super().contradictions(what, values, unit=unit, bands=bands)
-        if values.get("domain") == "power":
-            what += ".domain: power"
-            if unit != DECIBELS:
-                errors.append(f"{what} needs features in dB; these are in {unit}")
-            elif not bands:
-                errors.append(no_bands(what))
-        return errors
 
     def partners(self, n_crops: Any) -> Any:
         """Index of each crop's partner [shape=(crops,), dtype=int32]."""
@@ -104,16 +90,6 @@ class Mixup(Mixing):
     """
 
     NAME = "mixup"
-
-    @classmethod
-    def contradictions(
-        cls, what: str, values: Mapping[str, Any], *, unit: str, bands: bool
-    ) -> list[str]:
-        """Also: levels are known of power and of waves only."""
-        errors = super().contradictions(what, values, unit=unit, bands=bands)
-        if values["levels"] and values["domain"] != "power" and unit != FULL_SCALE:
-            errors.append(f"{what}.levels: true needs domain: power, or waves")
-        return errors
 
     def augment(self, x: Any, targets: Any, noisy: Any) -> tuple[Any, Any, Any]:
         """Mix every crop with its partner."""
@@ -234,7 +210,6 @@ class SpecMix(Mixing):
     """
 
     NAME = "specmix"
-    FRAMES_ONLY = True
 
     def augment(self, x: Any, targets: Any, noisy: Any) -> tuple[Any, Any, Any]:
         """Put parts of its partner into every crop."""

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from models import augmentation_options
 from models.augmentation.base import Augmentation
+from models.augmentation.compatibility import feature_problems
 from models.augmentation.geometry import (
     BandShift,
     MelWarp,
@@ -80,9 +81,8 @@ def augmentation_layers(
     wrong = {problem.path[:1] for problem in problems}
     for name, own in values.items():
         if (name,) not in wrong:
-            errors += AUGMENTATIONS[name].contradictions(
-                f"augment.{name}", own, unit=unit, bands=bands
-            )
+            errors += [problem.line(f"augment.{name}")
+                       for problem in feature_problems(name, own, unit=unit, bands=bands)]
     if errors:
         raise ValueError("\n".join(errors))
     return [

@@ -8,6 +8,9 @@ params_file    read params.yaml, and a recipe laid over it
 use            a command: write a recipe into params.yaml
 flags          the command line's flags
 settings       ``parse``: params.yaml and flags to checked settings
+overrides      values of ``--set`` and dotted flags, put where the file would have them
+resolution     which value of a setting wins
+origins        where each value is from, in the user's words
 checking       check values with pydantic, with error messages of our own
 
 May import: runtime.

@@ -8,8 +8,9 @@ which takes a list for a tuple, a text for a path and a mapping for a dataclass,
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,10 +27,12 @@ from pipeline.cli.declaration import (
     kinds_of,
     requirement,
 )
-from pipeline.cli.markers import Options, SharedBy
+from pipeline.cli.markers import Options
+from pipeline.cli.origins import Words
 from pipeline.runtime.errors import suggestion
 
-FileOf = Callable[[str, str], Path]
+# A field and the named entry in it; "" where it is the field as a whole.
+Place = tuple[str, str]
 _typed_dict: Any = TypedDict  # its keys are not known before
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -46,7 +49,7 @@ _REFUSED = [[None]]
 
 
 def checked(
-    fields: Mapping[str, Field], values: Mapping[str, Any], *, stage: str, file_of: FileOf
+    fields: Mapping[str, Field], values: Mapping[str, Any], *, stage: str, words: Words
 ) -> tuple[dict[str, Any], list[str]]:
     """Convert values to their fields' types and hold them to their bounds and choices.
 
@@ -54,57 +57,84 @@ def checked(
     ----------
     fields : mapping of str to Field
     values : mapping of str to object
-        As params.yaml or the command line gave them. Fields without a value are passed over.
+        As the settings file or the command line gave them. Fields without a value are passed over.
     stage : str
-    file_of : callable
-        Returns the file that a section's key is from, for messages.
+    words : Words
+        Where each value is from.
 
     Returns
     -------
     result : dict of str to object
-        Empty if there are errors.
+        Without the values that are refused; a named entry that is refused is None.
     errors : list of str
-        One line for each value that is refused.
+        One line for each value that is refused; one that several entries share is named once.
     """
     # A switch that is not given is what its declaration says, None too.
     switches = {n: v for n, v in values.items() if not fields[n].in_file and v is fields[n].default}
     present = {n: f for n, f in fields.items() if n in values and n not in switches}
-    values, wrong_options = _with_options(present, values, stage=stage, file_of=file_of)
+    values, of_options = _with_options(present, values, stage, words)
+    result, found = _converted(present, values)
+    wrong = {place for place, _ in of_options}
+    wrong |= {(str(e["loc"][0]), _entry_of(e, present)) for e in found}
+    if wrong:
+        kept = {
+            name: {k: v for k, v in values[name].items() if (name, k) not in wrong}
+            if field.is_mapping else values[name]
+            for name, field in present.items() if (name, "") not in wrong
+        }
+        result, _ = _converted({name: present[name] for name in kept}, kept)
+        for name in kept:
+            if present[name].is_mapping:
+                entries = result[name]
+                result[name] = {k: entries.get(k) for k in values[name] if isinstance(k, str)}
+    said = {str(words.origin(present[name].section(stage), "", name))
+            for name, entry in wrong if not entry}
+    # What the stage's section lacks, its entries lack too.
+    found = [e for e in found if not (e["type"] == "missing" and e["loc"][-1] in fields
+                                      and e["loc"][-1] not in values)]
+    lines = [_message(e, present, values, stage, words, said) for e in found]
+    lines += [line for _, line in of_options]
+    return switches | result, list(dict.fromkeys(filter(None, lines)))
+
+
+def _converted(
+    fields: Mapping[str, Field], values: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Any]]:
+    """The values in their fields' types, or pydantic's errors."""
     values_type = _typed_dict("values_type", {
-        name: _type_of(values[name], field) for name, field in present.items()
+        name: _type_of(values[name], field) for name, field in fields.items()
     })
     values_type.__pydantic_config__ = _STRICT
-    written = {name: _as_json(values[name], field) for name, field in present.items()}
+    written = {name: _as_json(values[name], field) for name, field in fields.items()}
     try:
         result: Any = TypeAdapter(values_type).validate_json(json.dumps(written))
     except ValidationError as error:
-        return {}, _messages(error, present, values, stage, file_of) + wrong_options
-    if wrong_options:
-        return {}, wrong_options
-    for name, field in present.items():
+        return {}, error.errors(include_url=False)
+    for name, field in fields.items():
         if field.shape.scalar is Path:
             result[name] = _path(values[name], field.shape)
-    return switches | result, []
+    return result, []
+
+
+def _entry_of(error: Any, fields: Mapping[str, Field]) -> str:
+    """The named entry that one of pydantic's errors is in."""
+    name, *rest = error["loc"]
+    return str(rest[0]) if rest and fields[name].is_mapping else ""
 
 
 def _with_options(
-    fields: Mapping[str, Field], values: Mapping[str, Any], *, stage: str, file_of: FileOf
-) -> tuple[dict[str, Any], list[str]]:
+    fields: Mapping[str, Field], values: Mapping[str, Any], stage: str, words: Words
+) -> tuple[dict[str, Any], list[tuple[Place, str]]]:
     """Complete the mappings of options, in named entries too, and list what is wrong with them."""
-    result, messages, shared = dict(values), list[str](), set[int]()
+    result, wrong = dict(values), list[tuple[Place, str]]()
     for name, field in fields.items():
+        section, entries = field.section(stage), values[name]
         if field.is_options:
-            section = field.section(stage)
-            where = f" (or {name}{{}} in {file_of(section, name)}, section {section})"
-            shared.add(id(values[name]))
-            result[name], wrong = _complete(values[name], field, field.flag, where)
-            messages += wrong
-    for name, field in fields.items():
-        entries = values[name]
+            result[name], lines = _complete(field, entries, words, section, "")
+            wrong += [((name, ""), line) for line in lines]
         if not field.is_mapping or not isinstance(entries, dict):
             continue
-        section, classes = field.section(stage), field.entry_classes()
-        result[name] = dict(entries)
+        result[name], classes = dict(entries), field.entry_classes()
         for entry_name, entry in entries.items():
             entry_class = class_of(entry, classes) if isinstance(entry, dict) else None
             if entry_class is None:
@@ -112,26 +142,23 @@ def _with_options(
             result[name][entry_name] = dict(entry)
             for key, of_entry in fields_of(entry_class).items():
                 if key in entry and of_entry.is_options:
-                    place = f"{section}.{entry_name}.{key}"
-                    where = f" (or {place}{{}} in {file_of(section, entry_name)})"
-                    result[name][entry_name][key], wrong = _complete(
-                        entry[key], of_entry, f"--{place}", where)
-                    # The stage's own value is reported by itself.
-                    messages += wrong if id(entry[key]) not in shared else []
-    return result, messages
+                    result[name][entry_name][key], lines = _complete(
+                        of_entry, entry[key], words, section, entry_name)
+                    wrong += [((name, entry_name), line) for line in lines]
+    return result, wrong
 
 
-def _complete(value: Any, field: Field, flag: str, where: str) -> tuple[Any, list[str]]:
-    """One mapping of options with all defaults, and its errors; `where` has a gap for the key."""
+def _complete(
+    field: Field, value: Any, words: Words, section: str, entry: str
+) -> tuple[Any, list[str]]:
+    """One mapping of options with all defaults, and its errors."""
     marker = field.marker(Options)
     assert marker is not None
     if value is None and field.shape.optional:
         return None, []
     complete, problems = marker.table.check(value)
-    return complete, [
-        f"{flag}{dotted}{where.format(dotted)} {problem.text}" for problem in problems
-        for dotted in ["".join(f".{key}" for key in problem.path)]
-    ]
+    return complete, [f"{words.origin(section, entry, field.name, *problem.path)} {problem.text}"
+                      for problem in problems]
 
 
 def _type_of(value: Any, field: Field) -> Any:
@@ -207,57 +234,35 @@ def _path(value: Any, shape: Shape) -> Any:
     return Path(value)
 
 
-def _messages(
-    error: ValidationError, fields: Mapping[str, Field], values: Mapping[str, Any], stage: str,
-    file_of: FileOf,
-) -> list[str]:
-    """pydantic's errors, one line each; a value that entries share is named once."""
-    found = error.errors(include_url=False)
-    wrong = {e["loc"][0] for e in found}
-    messages = []
-    for e in found:
-        name, *rest = e["loc"]
-        field, value = fields[str(name)], values[str(name)]
-        section = field.section(stage)
-        path = file_of(section, field.name)
-        if field.is_mapping:
-            if not rest or not isinstance(value, dict):
-                messages.append(f"{path}: section {section} needs names, each with settings")
-                continue
-            if _is_shared(rest, value, field, stage, wrong, fields, values):
-                continue
-            messages.append(_of_entry(e, rest, value, field, section, path))
-            continue
-        if rest and isinstance(value, list | tuple):
-            value = value[int(rest[0])]
-        where = f" (or {name} in {path}, section {section})" if field.in_file else ""
-        needed = requirement(field.shape, value)
-        messages.append(f"{field.flag}{where} is {_shown(value)}: {needed}")
-    return list(dict.fromkeys(messages))
-
-
-def _is_shared(
-    rest: list[Any], entries: Mapping[str, Any], field: Field, stage: str, wrong: set[Any],
-    fields: Mapping[str, Field], values: Mapping[str, Any],
-) -> bool:
-    """Whether an entry's wrong value is the stage's own, which is reported by itself."""
-    key = next((k for k in map(str, rest[1:]) if k in fields and k in wrong), None)
-    entry = entries.get(rest[0])
-    if key is None or not isinstance(entry, dict):
-        return False
-    marker = fields[key].marker(SharedBy)
-    return (marker is not None and field.shares_with(marker.section, stage)
-            and entry.get(key) is values[key])
+def _message(
+    error: Any, fields: Mapping[str, Field], values: Mapping[str, Any], stage: str, words: Words,
+    said: set[str],
+) -> str | None:
+    """One of pydantic's errors in one line; None if it is `said` of the stage's own value."""
+    name, *rest = error["loc"]
+    field, value = fields[str(name)], values[str(name)]
+    section = field.section(stage)
+    if field.is_mapping:
+        if not rest or not isinstance(value, dict):
+            path = words.file_of(section, "")
+            return f"{path}: section {section} needs names, each with settings"
+        return _of_entry(error, rest, value, field, section, words, said)
+    if rest and isinstance(value, list | tuple):
+        value = value[int(rest[0])]
+    needed = requirement(field.shape, value)
+    return f"{words.origin(section, '', field.name)} is {_shown(value)}: {needed}"
 
 
 def _of_entry(
-    error: Any, rest: list[Any], entries: Mapping[str, Any], field: Field, section: str, path: Path
-) -> str:
+    error: Any, rest: list[Any], entries: Mapping[str, Any], field: Field, section: str,
+    words: Words, said: set[str],
+) -> str | None:
     """One error within a named entry. `rest` is (name, key, item) or as much as there is."""
     classes = field.entry_classes()
     name, *rest = rest
     entry = entries.get(name)
     place = f"{section}.{name}"
+    path = words.file_of(section, name)
     if not isinstance(entry, dict):
         return f"{path}: {place} is {_shown(entry)}: needs a mapping with its settings"
     kind = error["type"]
@@ -268,7 +273,7 @@ def _of_entry(
         return f"{path}: {place}.kind is missing; {suggestion('', kinds_of(classes))}"
     if entry_class is None:
         value = entry["kind"]
-        return (f"--{place}.kind (or {place}.kind in {path}) is {_shown(value)}: "
+        return (f"{words.origin(section, name, 'kind')} is {_shown(value)}: "
                 + suggestion(str(value), kinds_of(classes)))
     known, key = fields_of(entry_class), str(rest[0])
     if kind == "missing":
@@ -278,10 +283,16 @@ def _of_entry(
     value = entry[key]
     if len(rest) > 1 and isinstance(value, list | tuple):
         value = value[int(rest[1])]
-    flag = f"--{place}.{key.replace('_', '-')}"
-    return (f"{flag} (or {place}.{key} in {path}) is {_shown(value)}: "
-            + requirement(known[key].shape, value))
+    origin = str(words.origin(section, name, key))
+    if origin in said:
+        return None
+    return f"{origin} is {_shown(value)}: {requirement(known[key].shape, value)}"
 
 
 def _shown(value: Any) -> str:
+    """A value as YAML has it, texts in quotes."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, datetime.date):
+        return str(value)
     return repr(str(value) if isinstance(value, Path) else value)

@@ -7,13 +7,27 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.cli.declaration import Field, Shape, named_section
 from pipeline.cli.markers import AlsoPositional, FlagOnly, Group, Options, Positional
 from pipeline.cli.params_file import PARAMS, keys_by_section
 
+SPELLING = ("Flags may be written with hyphens or underscores: --batch-size is --batch_size. Names "
+            "of your own, as\nin --features.my-mel.sr, are as in the file.")
+
+# What `expand_dotted` makes of dotted flags; not shown.
+_DOTTED = "--dotted"
+
 _METAVARS = {int: "N", float: "X", Path: "PATH", dict: "{...}"}
+
+
+class Assignment(NamedTuple):
+    """A value for one place in the settings file, from ``--set`` or a dotted flag."""
+
+    place: str  # SECTION.KEY; .KEY is of the stage's own section
+    text: str  # YAML
+    shown: str  # as it was given, without the value
 
 
 def params_path(argv: Sequence[str]) -> Path:
@@ -41,7 +55,7 @@ def make_parser(
         What params.yaml says, to be shown in ``--help``.
     """
     parser = argparse.ArgumentParser(
-        prog=f"python -m pipeline.{stage}", description=doc, allow_abbrev=False,
+        prog=f"python -m pipeline.{stage}", description=doc, epilog=SPELLING, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     groups: dict[str, argparse._ActionsContainer] = {}
@@ -68,12 +82,14 @@ def make_parser(
             help=f"set one value of params.yaml for this run, named by its section "
                  f"({', '.join(sections)}) and key; repeatable",
         )
+        parser.add_argument(_DOTTED, dest="set", type=_dotted, action="append",
+                            help=argparse.SUPPRESS)
     for section in (name for name, keys in sections.items() if keys is None):
         field = named_section(section, stage, fields)
         entries = parser.add_argument_group(f"settings of one entry of section {section}")
         # Only for show: the names are params.yaml's, see `expand_dotted`.
         entries.add_argument(
-            f"--{section}.NAME.KEY", metavar="VALUE", default=argparse.SUPPRESS,
+            f"--{hyphenated(section)}.NAME.KEY", metavar="VALUE", default=argparse.SUPPRESS,
             help=f"{field.help}; the same as --set {section}.NAME.KEY=VALUE",
         )
     return parser
@@ -94,41 +110,61 @@ def read_flags(
 
 
 def expand_dotted(
-    argv: Iterable[str], sections: Iterable[str], fields: Mapping[str, Field]
+    parser: argparse.ArgumentParser, argv: Iterable[str], sections: Iterable[str],
+    fields: Mapping[str, Field],
 ) -> list[str]:
-    """Rewrite ``--features.mfcc.n-fft 1024`` as ``--set features.mfcc.n_fft=1024``.
+    """Spell flags with hyphens, and rewrite dotted ones so that argparse can read them.
 
-    ``--loss.gamma 3`` becomes ``--set .loss.gamma=3``, whose dot in front says that it is a flag
-    of the stage's own, which wins over named entries too.
+    ``--batch_size 8`` becomes ``--batch-size 8``. ``--features.mfcc.n-fft 1024`` becomes an
+    :class:`Assignment` of ``features.mfcc.n-fft``, and ``--loss.gamma 3`` one of ``.loss.gamma``,
+    whose dot in front says that it is a flag of the stage's own, for named entries too. Without a
+    value, the parser reports an error and exits.
     """
-    own = tuple(f"{field.flag}." for field in fields.values() if field.is_options)
-    begins = (*(f"--{section}." for section in sections), *own)
-    result, rest = list[str](), iter(argv)
+    own = {field.name for field in fields.values() if field.is_options}
+    named, result, rest = set(sections), list[str](), iter(argv)
     for token in rest:
         if token == "--":
             return [*result, token, *rest]
-        if not token.startswith(begins):
+        if not token.startswith("--"):
             result.append(token)
             continue
-        flag, equals, value = token[2:].partition("=")
-        entry, _, key = flag.rpartition(".")
+        flag, equals, value = token.partition("=")
+        first, dot, within = flag[2:].partition(".")
+        key = underscored(first)
+        if key not in own | named or not dot:
+            result.append(token if dot else hyphenated(flag) + equals + value)
+            continue
         given: str | None = value if equals else next(rest, None)
-        # Without a value `_assignment` refuses it.
-        ending = "" if given is None or given.startswith("--") else f"={given}"
-        if token.startswith(own):
-            entry = "." + entry.replace("-", "_")
-        result.append(f"--set={entry}.{key.replace('-', '_')}{ending}")
-        if not ending and given is not None:
-            result.append(given)
+        if given is None or (not equals and given.startswith("--")):
+            parser.error(f"argument {flag}: expected one argument")
+        place = f"{key}.{within}" if key in named else f".{key}.{underscored(within)}"
+        result.append(f"{_DOTTED}={flag}\n{place}={given}")
     return result
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def hyphenated(name: str) -> str:
+    """How ``--help`` spells a name."""
+    return name.replace("_", "-")
+
+
+def underscored(name: str) -> str:
+    """How the settings file spells a name."""
+    return name.replace("-", "_")
+
+
+def _assignment(text: str) -> Assignment:
     """Split ``SECTION.KEY=VALUE`` into the two."""
     place, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text} has no value; needs {text}=VALUE")
-    return place, value
+    return Assignment(place, value, f"--set {place}")
+
+
+def _dotted(text: str) -> Assignment:
+    """Read what :func:`expand_dotted` made of a dotted flag."""
+    flag, _, assigned = text.partition("\n")
+    place, _, value = assigned.partition("=")
+    return Assignment(place, value, flag)
 
 
 def _yaml(text: str) -> Any:
@@ -157,7 +193,7 @@ def _add_dotted(container: argparse._ActionsContainer, field: Field) -> None:
     assert marker is not None
     for name, text in marker.table.describe().items():
         container.add_argument(
-            f"{field.flag}.{name}", metavar="VALUE", default=argparse.SUPPRESS,
+            f"{field.flag}.{hyphenated(name)}", metavar="VALUE", default=argparse.SUPPRESS,
             help=text.replace("%", "%%"),
         )
 

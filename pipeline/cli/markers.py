@@ -127,6 +127,15 @@ class Options:
     The field's type is ``Mapping[str, Any]``. Its flag takes YAML and replaces the mapping of the
     file (``--loss '{kind: focal}'``); a dotted flag sets one key in it (``--loss.gamma 3``, or
     ``--augment.mixup.probability 0.5``). The value has the defaults of what it leaves out.
+
+    Attributes
+    ----------
+    table : OptionTable
+    of : str, optional
+        The field that the mapping holds settings of: where a flag gives it another value, the
+        mapping of the file is not used, as a flag that names another ``kind`` drops the settings of
+        the one before.
     """
 
     table: OptionTable
+    of: str | None = None

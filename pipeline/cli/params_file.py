@@ -24,6 +24,9 @@ SHARED_SECTIONS: dict[str, tuple[str, ...]] = {
     "features": (), "runs": (), "follow_ups": (), "machine": ("jobs", "backend"),
 }
 
+# Stages without settings of their own there.
+FLAGS_ONLY = ("inspect",)
+
 # Of these, the entries are users' own: a recipe's runs are not added to those of params.yaml.
 NAMED_SECTIONS = ("features", "runs", "follow_ups")
 
@@ -161,6 +164,11 @@ def run_names(path: Path) -> tuple[str, ...]:
     return (*read_values(path, "runs"), *read_values(path, "follow_ups"))
 
 
+def file_of(path: Path, section: str) -> Path:
+    """The file that a section is from, under ``--params``; for messages."""
+    return read_params(path).file_of(section)
+
+
 def wrong_sections(params: Params, stage: str, fields: Mapping[str, Field]) -> list[str]:
     """List what is missing and what nobody knows, of the sections that a stage reads.
 
@@ -185,9 +193,11 @@ def wrong_sections(params: Params, stage: str, fields: Mapping[str, Field]) -> l
         errors += [f"{where(section, key)}: {section}.{key} is missing"
                    for key in keys if key not in found]
     # In one order, so that all stages say the same.
-    known = sorted({*sections, *stage_names(), *SHARED_SECTIONS})
+    known = sorted({*sections, *stage_names(), *SHARED_SECTIONS} - set(FLAGS_ONLY))
     return errors + [
-        f"{params.file_of(section)}: unknown section {section}; {suggestion(str(section), known)}"
+        f"{params.file_of(section)}: unknown section {section}; "
+        + (f"{section} is set by flags alone" if section in FLAGS_ONLY
+           else suggestion(str(section), known))
         for section in params.sections if section not in known
     ]
 
@@ -207,7 +217,7 @@ def keys_by_section(stage: str, fields: Mapping[str, Field]) -> dict[str, list[s
 
 
 def stage_names() -> list[str]:
-    """Every stage has a section: a file in pipeline/ is a stage."""
+    """All stages: a file in pipeline/ is one. Each has a section but :data:`FLAGS_ONLY`."""
     folder = Path(__file__).parents[1]
     return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
 

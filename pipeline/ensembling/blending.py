@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from pipeline.ensembling.cross_validation import Bools, Folds, fold_numbers
 from pipeline.ensembling.means import FLOOR, combine, combine_tests, require_no_negatives
 from pipeline.runs.scores import Scores, join, select
+from pipeline.runtime.errors import UsageError
+from pipeline.scoring.evaluation import single_label_problems
 from pipeline.scoring.metrics import accuracy, lwlrap
 
 # One fold to score, and one to choose its weights on.
@@ -129,9 +131,12 @@ def blend_runs(
     Raises
     ------
     UsageError
-        If there are fewer than `MIN_FOLDS` folds, or scores below 0.
+        If there are fewer than `MIN_FOLDS` folds, scores below 0, or with `single` not exactly one
+        label per clip.
     """
     require_no_negatives(named)
+    if single and (errors := single_label_problems(named[0][1].clip_ids, truth)):
+        raise UsageError("\n".join(errors))
     members = [scores.values for _, scores in named]
     fold_weights, parts = {}, []
     for fold in fold_numbers(folds, least=MIN_FOLDS, method="blending"):

@@ -37,6 +37,7 @@ from pipeline.ensembling.cross_validation import Bools, Floats, Folds
 from pipeline.ensembling.means import mean_over_folds
 from pipeline.runs.scores import Scores, align, select
 from pipeline.runtime.errors import UsageError, listed
+from pipeline.scoring.evaluation import single_label_problems
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -215,9 +216,6 @@ def _check(
         errors.append(f"clips.csv lacks {len(unknown)} clips that have scores, so their length is "
                       f"not known: {listed(unknown)}. Has prepare been run again? Train and "
                       "predict the runs again")
-    counts = truth.sum(axis=1)
-    if single and (odd := [c for c, n in zip(clip_ids, counts, strict=True) if n != 1]):
-        errors.append(f"the runs predict one label per clip, and labels.csv has another number of "
-                      f"labels for {len(odd)} clips: {listed(odd)}. Train the runs again")
+    errors += single_label_problems(clip_ids, truth) if single else []
     if errors:
         raise UsageError("\n".join(errors))

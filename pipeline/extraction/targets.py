@@ -72,17 +72,43 @@ def make_targets(
     UsageError
         If a name is unknown, or a feature refuses its settings; all that is wrong is listed.
     """
-    names, targets, errors = list(dict.fromkeys(names)), [], []
+    names = list(dict.fromkeys(names))
+    if errors := feature_problems(entries, names):
+        raise UsageError("\n".join(errors))
+    return [make_target(name, _feature(entries, name), trim_db=trim_db) for name in names]
+
+
+def feature_problems(entries: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """List why features cannot be made: unknown names, settings that contradict each other.
+
+    Parameters
+    ----------
+    entries : mapping of str to object
+        By name, objects of the classes of :func:`entry_classes`; None where a setting is wrong by
+        itself, of which nothing is said here.
+    names : iterable of str
+        Those to extract.
+
+    Returns
+    -------
+    list of str
+        One line each.
+    """
+    names, errors = list(names), []
     if not names:
         errors.append(f"no features to extract; known: {', '.join(entries)}")
     for name in names:
         try:
-            targets.append(make_target(name, _feature(entries, name), trim_db=trim_db))
+            _feature(entries, name)
+        except _WrongByItself:
+            continue
         except ValueError as error:
             errors.append(str(error))
-    if errors:
-        raise UsageError("\n".join(errors))
-    return targets
+    return errors
+
+
+class _WrongByItself(Exception):
+    """A feature, or one that it is made of, has a wrong setting, which is reported elsewhere."""
 
 
 def _feature(entries: Mapping[str, Any], name: str, inside: tuple[str, ...] = ()) -> Feature:
@@ -95,6 +121,8 @@ def _feature(entries: Mapping[str, Any], name: str, inside: tuple[str, ...] = ()
     if name in inside:
         raise ValueError(f"features.{name} is made of itself: {' of '.join((*inside, name))}")
     entry, settings = entries[name], {}
+    if entry is None:
+        raise _WrongByItself
     kind = entry.kind
     for each in fields(feature_class(kind)):
         value = getattr(entry, each.name)

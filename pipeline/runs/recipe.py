@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pipeline.runtime.errors import UsageError
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -49,7 +47,7 @@ class Recipe:
     @property
     def noisy_per_batch(self) -> int:
         """Noisy clips per batch, where their share is set; else 0."""
-        return round((self.noisy_share or 0) * self.batch_size)
+        return noisy_per_batch(self)
 
     def adds_to_average(self, epoch: int) -> bool:
         """Whether the weights at the end of an epoch, from 1, are among those that are averaged.
@@ -66,13 +64,19 @@ class Recipe:
         return False
 
 
+def noisy_per_batch(settings: Any) -> int:
+    """Noisy clips per batch of a run with such settings, where their share is set; else 0."""
+    return round((settings.noisy_share or 0) * settings.batch_size)
+
+
 def make_recipe(settings: Any, *, label_mode: str, default_model: str) -> Recipe:
     """Make the recipe of train's settings, with defaults in place of null.
 
     Parameters
     ----------
     settings : object
-        Of the run, with the attributes of :class:`Recipe`.
+        Of the run, with the attributes of :class:`Recipe`; they have no
+        :mod:`~pipeline.runs.contradictions`.
     label_mode : {"single", "multi"}
         As prepared.
     default_model : str
@@ -81,67 +85,9 @@ def make_recipe(settings: Any, *, label_mode: str, default_model: str) -> Recipe
     Returns
     -------
     recipe : Recipe
-
-    Raises
-    ------
-    UsageError
-        If settings contradict each other; all contradictions are listed.
     """
     chosen = {
         "model": settings.model or default_model, "labels": settings.labels or label_mode,
     }
-    recipe = Recipe(**{f.name: chosen.get(f.name, getattr(settings, f.name))
-                       for f in fields(Recipe)})
-    if errors := _contradictions(recipe):
-        raise UsageError("\n".join(errors))
-    return recipe
-
-
-def _contradictions(recipe: Recipe) -> list[str]:
-    errors = []
-    if recipe.seconds_max is not None and recipe.seconds_max < recipe.seconds:
-        errors.append(f"--seconds-max is {recipe.seconds_max:g}; it needs at least --seconds "
-                      f"{recipe.seconds:g}")
-    if not (recipe.curated or recipe.noisy):
-        errors.append("--no-curated and --no-noisy leave no clips to train on")
-    if recipe.noisy_share is not None:
-        if not (recipe.curated and recipe.noisy):
-            errors.append(f"--noisy-share is {recipe.noisy_share:g}; it needs both --curated and "
-                          "--noisy")
-        if not 0 < recipe.noisy_per_batch < recipe.batch_size:
-            errors.append(
-                f"--noisy-share {recipe.noisy_share:g} of --batch-size {recipe.batch_size} is "
-                f"{recipe.noisy_per_batch} clips; it needs 1 to {recipe.batch_size - 1}"
-            )
-    if recipe.validate_every > 1 and (
-        recipe.keep == "best" or recipe.schedule["kind"] == "plateau"
-    ):
-        errors.append(f"--validate-every is {recipe.validate_every}; --keep best and a plateau "
-                      "need a validation after every epoch")
-    if recipe.averaging["kind"] == "snapshots":
-        errors += _snapshot_contradictions(recipe)
-    if not recipe.noisy:
-        errors += [f"--{name.replace('_', '-')} is for noisy clips; it needs --noisy"
-                   for name in ("noisy_loss", "noisy_head") if getattr(recipe, name)]
-    if recipe.noisy_head and not recipe.curated:
-        errors.append("--noisy-head and --no-curated contradict each other: nothing would train "
-                      "the output layer that is kept")
-    if recipe.teacher is not None and not recipe.noisy:
-        errors.append(f"--teacher is {recipe.teacher}, whose labels are of noisy clips; it needs "
-                      "--noisy")
-    return errors
-
-
-def _snapshot_contradictions(recipe: Recipe) -> list[str]:
-    schedule, last = recipe.schedule, recipe.averaging["last"]
-    errors = []
-    if recipe.keep != "last":
-        errors.append(f"--averaging.kind snapshots is of the last cycles; it needs --keep last, "
-                      f"not {recipe.keep}")
-    if schedule["kind"] != "cosine":
-        errors.append(f"--averaging.kind snapshots needs --schedule.kind cosine, "
-                      f"not {schedule['kind']}")
-    elif schedule["cycles"] < last:
-        errors.append(f"--averaging.last is {last}; it needs as many --schedule.cycles, not "
-                      f"{schedule['cycles']}")
-    return errors
+    return Recipe(**{f.name: chosen.get(f.name, getattr(settings, f.name))
+                     for f in fields(Recipe)})

@@ -14,7 +14,7 @@ Test scores of a trained run are the geometric mean of its folds' models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,25 @@ def truth_of(labels: Mapping[str, Label], scores: Scores) -> Bools:
     for row, clip in enumerate(scores.clip_ids):
         truth[row, [column[label] for label in labels[clip].labels]] = True
     return truth
+
+
+def single_label_problems(clip_ids: Sequence[str], truth: Bools) -> list[str]:
+    """Say which clips do not have exactly one label, for what needs one; nothing if all have.
+
+    Parameters
+    ----------
+    clip_ids : sequence of str
+    truth : np.ndarray [shape=(n_clips, n_classes), dtype=bool]
+        Their labels.
+
+    Returns
+    -------
+    list of str
+        One line at most.
+    """
+    odd = [c for c, n in zip(clip_ids, truth.sum(axis=1), strict=True) if n != 1]
+    return [f"the runs predict one label per clip, and labels.csv has another number of labels for "
+            f"{len(odd)} clips: {listed(odd)}. Train the runs again"] if odd else []
 
 
 def subsets(

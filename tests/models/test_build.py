@@ -15,7 +15,7 @@ import tensorflow as tf
 from models.build import ACTIVATIONS, ARCHITECTURES, build
 from models.losses import make_loss
 from models.metrics import Lwlrap
-from models.names import MODELS, default_model
+from models.names import MODELS, WAVE_MODELS, default_model
 from pipeline.scoring import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +69,7 @@ def mixed_precision():
 
 def test_names_are_those_of_the_table_and_need_no_keras():
     assert set(MODELS) == set(ARCHITECTURES)
+    assert [name for name in MODELS if len(ARCHITECTURES[name].least) == 1] == [*WAVE_MODELS]
     assert len(ARCHITECTURES[default_model(0)].least) == 1
     assert len(ARCHITECTURES[default_model(40)].least) == 2
     code = "import sys, models.names; assert not {'keras', 'numpy'} & set(sys.modules)"
@@ -279,10 +280,11 @@ GOOD = {"labels": "multi", "normalization": "min-max"}
         (("cnn", (20, None), 4), {}, r"\(20, None\); .* whole numbers"),
         (("conv2d", (None, 40), 4), {}, r"\(None, 40\); .* whole numbers"),
         (("conv2d", (20, 40), 4), {"network": {"size": "tiny"}},
-         "network.size is tiny; conv2d has no settings"),
+         "network.size is no setting of conv2d, which has none"),
         (("cnn", (20, 40), 0), {"network": {"size": "huge", "poolin": "mean", "dropout": 1}},
-         r"(?s)n_classes is 0.*\nnetwork.size is huge; needs one of tiny, small, medium, large\n"
-         r".*'poolin'; did you mean pooling\?\nnetwork.dropout is 1; needs a number"),
+         r"(?s)n_classes is 0.*\nnetwork.size is 'huge': needs one of tiny, small, medium, large\n"
+         r"network.poolin is no setting of cnn; did you mean pooling\?\n"
+         r"network.dropout is 1: needs a number, at least 0, below 1"),
         (("conv9", (1,), 0), {"labels": "x", "normalization": "y"},
          r"(?s)model is .*\n.*normalization is .*\n.*labels is .*\n.*n_classes is 0"),
     ],

@@ -158,7 +158,7 @@ def test_everything_wrong_is_listed():
     with pytest.raises(ValueError) as error:  # noqa: PT011
         make_loss({"kind": "lsoft", "beta": 2, "gamma": 1}, labels="many")
     assert str(error.value).splitlines() == [
-        "loss.beta is 2: needs a number from 0 to 1",
+        "loss.beta is 2: needs a number, 0 to 1",
         "loss.gamma is no setting of lsoft; known: beta",
         "labels is 'many'; known: single, multi",
     ]

@@ -131,11 +131,11 @@ def test_everything_wrong_is_listed():
         )
     assert str(error.value).splitlines() == [
         "optimizer.kind is 'adm': did you mean adam?",
-        "schedule.cycles is 0: needs a whole number from 1",
-        "averaging.momentum is 1: needs a number from 0 below 1",
-        "learning_rate is 0; needs a number above 0",
-        "steps_per_epoch is 0; needs a whole number from 1",
-        "epochs is 1.5; needs a whole number from 1",
+        "schedule.cycles is 0: needs a whole number, at least 1",
+        "averaging.momentum is 1: needs a number, at least 0, below 1",
+        "learning_rate is 0: needs a number, above 0",
+        "steps_per_epoch is 0: needs a whole number, at least 1",
+        "epochs is 1.5: needs a whole number, at least 1",
     ]
 
 
@@ -143,7 +143,7 @@ def test_a_cosine_that_does_not_fit_the_training_is_refused():
     with pytest.raises(ValueError) as error:  # noqa: PT011
         make(schedule={"kind": "cosine", "warmup_epochs": 6, "cycles": 4})
     assert str(error.value).splitlines() == [
-        "schedule.warmup_epochs is 6; needs fewer than all 6 epochs",
-        "schedule.warmup_epochs is 6; needs 0 with 4 cycles",
-        "schedule.cycles is 4; needs a divisor of the 6 epochs",
+        "schedule.warmup_epochs is 6: needs less than the number of epochs, 6",
+        "schedule.warmup_epochs is 6: needs 0 with several cycles, 4",
+        "schedule.cycles is 4: needs a divisor of the number of epochs, 6",
     ]

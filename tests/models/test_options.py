@@ -42,16 +42,19 @@ def test_numbers_are_of_one_type_however_they_are_written():
 
 @pytest.mark.parametrize(("value", "problem"), [
     (3, Problem((), "is 3: needs a mapping such as {pitch: {}}")),
-    (None, Problem((), "is None: needs a mapping such as {pitch: {}}")),
+    (None, Problem((), "is null: needs a mapping such as {pitch: {}}")),
     ({"pich": {}}, Problem(("pich",), "is unknown; did you mean pitch?")),
-    ({"pitch": None}, Problem(("pitch",), "is None: needs a mapping of some of its settings: "
+    ({"pitch": None}, Problem(("pitch",), "is null: needs a mapping of some of its settings: "
                                           "cents, steps, range, keep, mode")),
     ({"pitch": {"cent": 1}},
      Problem(("pitch", "cent"), "is no setting of pitch; did you mean cents?")),
-    ({"pitch": {"cents": -1}}, Problem(("pitch", "cents"), "is -1: needs a number from 0")),
-    ({"pitch": {"cents": True}}, Problem(("pitch", "cents"), "is True: needs a number from 0")),
-    ({"pitch": {"cents": "nan"}}, Problem(("pitch", "cents"), "is 'nan': needs a number from 0")),
-    ({"pitch": {"steps": 1.5}}, Problem(("pitch", "steps"), "is 1.5: needs a whole number from 1")),
+    ({"pitch": {"cents": -1}}, Problem(("pitch", "cents"), "is -1: needs a number, at least 0")),
+    ({"pitch": {"cents": True}},
+     Problem(("pitch", "cents"), "is true: needs a number, at least 0")),
+    ({"pitch": {"cents": "nan"}},
+     Problem(("pitch", "cents"), "is 'nan': needs a number, at least 0")),
+    ({"pitch": {"steps": 1.5}},
+     Problem(("pitch", "steps"), "is 1.5: needs a whole number, at least 1")),
     ({"pitch": {"mode": "uo"}}, Problem(("pitch", "mode"), "is 'uo': needs one of up, down")),
 ])
 def test_named_options_say_what_is_wrong_and_where(value, problem):

@@ -31,9 +31,9 @@ def test_valid_values_are_accepted(setting, values):
 @pytest.mark.parametrize(
     ("setting", "needed", "values"),
     [
-        (AT_LEAST_0, "a number from 0", (-1, math.nan, math.inf, "6", None, True)),
-        (WHOLE, "a whole number from 2", (1, 2.5, 3.0, [2])),
-        (SCALE, "[lowest, highest], two numbers above 0 to 1",
+        (AT_LEAST_0, "a number, at least 0", (-1, math.nan, math.inf, "6", None, True)),
+        (WHOLE, "a whole number, at least 2", (1, 2.5, 3.0, [2])),
+        (SCALE, "[lowest, highest], two numbers, above 0, at most 1",
          (0.5, [0.5], [0.6, 0.5], [0, 1], [0.5, 1.1], ["a", "b"])),
         (LABELS, "one of mix, or", ("and", True, ["or"])),
         (LEVELS, "true or false", (1, "yes", None)),
@@ -54,7 +54,7 @@ def test_bounds_are_valid_or_not_as_declared():
     assert Number(0.5, low=0, high=1).accepts(1)
     assert not Number(0.5, above=0, below=1).accepts(1)
     assert not Number(0.5, above=0, below=1).accepts(0)
-    assert Number(0.5, above=0, below=1).needed == "a number above 0 below 1"
+    assert Number(0.5, above=0, below=1).needed == "a number, above 0, below 1"
 
 
 def test_a_hint_names_what_is_near_or_all():

@@ -322,6 +322,14 @@ def test_no_runs(made_up):
         ensemble.run(empty)
 
 
+def test_the_runs_of_a_recipe_have_to_be_trained(made_up):
+    path = made_up / "recipe.yaml"
+    path.write_text("runs: {good: {features: mfcc}, better: {features: mfcc}}")
+    done = command(made_up, "--params", path)
+    assert done.returncode == 2
+    assert f"not trained yet, of the runs in {path}: better. Train them" in done.stderr
+
+
 def test_runs_that_do_not_go_together(made_up):
     runs = made_up / "runs"
     facts(runs / "fair", label_mode="single")
@@ -390,6 +398,18 @@ def test_labels_that_changed_since(made_up):
     write_labels(made_up / "prepared", labels[1:])
     with pytest.raises(UsageError, match=r"no labels for 1 clips .*: c00\. .*Train the run again"):
         ensemble.run(settings(made_up))
+
+
+@pytest.mark.parametrize("method", ["blend", "boost"])
+def test_single_labels_that_became_several(made_up, method):
+    for run in ("good", "fair"):
+        facts(made_up / "runs" / run, label_mode="single")
+    done = command(made_up, "--runs", "good", "fair", "--method", method)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert re.fullmatch(r"ensemble: the runs predict one label per clip, and labels.csv has "
+                        r"another number of labels for \d+ clips: c\d\d, .*\. Train the runs "
+                        r"again\n", done.stderr)
 
 
 def test_the_printed_lwlrap_is_that_of_the_scores(made_up, capsys):

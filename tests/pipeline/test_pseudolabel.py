@@ -68,7 +68,7 @@ def test_a_run_of_its_own_needs_a_teacher(data):
     assert len(labels_of(data, 0, "other").clip_ids) == 30
     with pytest.raises(UsageError, match=r"no run 'studnt' .*did you mean student\?.*--teacher"):
         run(data, run="studnt")
-    with pytest.raises(UsageError, match=r"--run is None; needs .*: student, tuned"):
+    with pytest.raises(UsageError, match=r"no run is named; needs .*: student, tuned"):
         run(data, run=None)
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from models import augmentation_options
-from models.augmentation.base import FULL_SCALE
+from models.augmentation.compatibility import FULL_SCALE, NEEDS, feature_problems
 from models.augmentation.table import AUGMENTATIONS, augmentation_layers
 
 WIDTH = 12
@@ -16,8 +16,8 @@ FILL = np.linspace(-70, -40, WIDTH)
 UNITS = {FULL_SCALE: 0.0, "dB": FILL}
 DEFAULTS, _ = augmentation_options.AUGMENTATIONS.check({name: {} for name in AUGMENTATIONS})
 EVERY = [
-    (name, unit) for name, kind in AUGMENTATIONS.items() for unit in UNITS
-    if not kind.contradictions(name, DEFAULTS[name], unit=unit, bands=True)
+    (name, unit) for name in AUGMENTATIONS for unit in UNITS
+    if not feature_problems(name, DEFAULTS[name], unit=unit, bands=True)
 ]
 
 
@@ -168,13 +168,13 @@ def test_everything_wrong_is_listed():
         augmentation_layers(settings, unit="PCEN", fill=0.0, seed=0)
     assert str(error.value).splitlines() == [
         "augment.mixap is unknown; did you mean mixup?",
-        "augment.gain.db is -1: needs a number from 0",
-        "augment.gain.probability is 2: needs a number from 0 to 1",
+        "augment.gain.db is -1: needs a number, at least 0",
+        "augment.gain.probability is 2: needs a number, 0 to 1",
         "augment.mixup is 3: needs a mapping of some of its settings: probability, alpha, weights, "
         "labels, domain, levels",
         "augment.masks.n_tme is no setting of masks; did you mean n_time?",
-        "augment.equalizer needs features in dB; these are in PCEN",
-        "augment.sample_pairing.domain: power needs features in dB; these are in PCEN",
+        "augment.equalizer needs features in dB, not in PCEN",
+        "augment.sample_pairing.domain is power: needs features in dB, not in PCEN",
     ]
 
 
@@ -185,3 +185,15 @@ def test_coefficients_and_waves_are_no_bands():
     with pytest.raises(ValueError, match="masks needs frames of several values"):
         augmentation_layers({"masks": {}}, unit=FULL_SCALE, fill=0.0, seed=0)
     assert augmentation_layers({"masks": {}}, unit="dB", fill=FILL, seed=0, bands=False)
+
+
+def test_levels_are_known_of_power_and_of_waves():
+    with pytest.raises(ValueError, match=r"mixup\.levels is true: needs domain: power, or waves"):
+        augmentation_layers({"mixup": {"levels": True}}, unit="dB", fill=FILL, seed=0)
+    for settings, unit in (({"domain": "power"}, "dB"), ({}, FULL_SCALE)):
+        assert augmentation_layers({"mixup": {"levels": True, **settings}}, unit=unit, fill=0.0,
+                                   seed=0)
+
+
+def test_what_needs_something_is_an_augmentation():
+    assert NEEDS.keys() < AUGMENTATIONS.keys()

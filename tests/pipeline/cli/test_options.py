@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -108,6 +109,20 @@ def test_a_dotted_flag_may_begin_a_mapping_and_writes_hyphens_for_underscores(re
 
 
 @pytest.mark.parametrize("flags", [
+    ("--noisy_loss.kind", "focal", "--augment.time_shift.least_share", "0.5"),
+    ("--noisy-loss.kind=focal", "--augment.time-shift.least-share=0.5"),
+    ("--noisy_loss", "{kind: focal}", "--set", "demo.augment.time-shift.least-share=0.5",
+     "--runs.own.augment.time-shift.least-share", "0.5"),
+    ("--set", "demo.noisy-loss.kind=focal", "--set", "runs.own.augment.time-shift={}",
+     "--runs.own.augment.time_shift.least-share", "0.5"),
+])
+def test_hyphens_and_underscores_are_the_same_in_flags(read, flags):
+    found = read(*flags)
+    assert found.noisy_loss == {"kind": "focal", "gamma": 1.0}
+    assert found.runs["own"].augment == {"time_shift": {"least_share": 0.5}}
+
+
+@pytest.mark.parametrize("flags", [
     ("--runs.v1.2.loss.gamma", "7"), ("--set", "runs.v1.2.loss.gamma=7"),
 ])
 def test_an_entrys_dotted_flag_sets_one_key_in_its_mapping_or_a_copy_of_the_shared_one(read, flags):
@@ -137,7 +152,7 @@ def test_with_a_chosen_entry_flags_are_for_it_alone(read, refused):
     assert found.runs["own"].loss == {"kind": "plain"}
     assert found.loss == found.runs["plain"].loss == FOCAL
     assert refused("--run", "own", "--loss.gamma", "5") == [
-        "--runs.own.loss.gamma (or runs.own.loss.gamma in FILE) is no setting of plain; known: none"
+        "--loss.gamma is no setting of plain, which has none"
     ]
     found = read("--run", "own", "--loss", "{kind: focal}", "--loss.gamma", "5")
     assert found.runs["own"].loss == {"kind": "focal", "gamma": 5.0}
@@ -167,12 +182,12 @@ def test_set_of_the_section_is_as_in_the_file(read):
 def test_all_that_is_wrong_is_said_once_with_its_place(refused):
     assert refused("--loss.gamma", "-1", "--noisy-loss", "5", "--runs.plain.augment.gian.db", "1",
                    "--runs.own.loss", "{kind: foca}") == [
-        "--loss.gamma (or loss.gamma in FILE, section demo) is -1: needs a number from 0",
-        "--noisy-loss (or noisy_loss in FILE, section demo) is 5: needs a mapping such as "
+        "--loss.gamma is -1: needs a number, at least 0",
+        "--noisy-loss is 5: needs a mapping such as "
         "{kind: plain}",
-        "--runs.plain.augment.gian (or runs.plain.augment.gian in FILE) is unknown; did you mean "
+        "--runs.plain.augment.gian is unknown; did you mean "
         "gain?",
-        "--runs.own.loss.kind (or runs.own.loss.kind in FILE) is 'foca': did you mean focal?",
+        "--runs.own.loss.kind is 'foca': did you mean focal?",
     ]
 
 
@@ -188,5 +203,26 @@ def test_help_groups_flags_and_explains_options(read, capsys):
         read("--help")
     text = " ".join(capsys.readouterr().out.split())
     assert "loss: --loss {...} what is minimized (default: {kind: focal, gamma: 3})" in text
-    assert "of focal: how much (a number from 0; default: 1.0)" in text
+    assert "of focal: how much (a number, at least 0; default: 1.0)" in text
     assert "--augment.gain.KEY" in text
+    assert "--augment.time-shift.KEY" in text
+    assert "_" not in "".join(re.findall(r"--[\w.-]+", text)).replace("--batch_size", "")
+    assert "hyphens or underscores: --batch-size is --batch_size" in text
+
+
+def test_a_wrong_value_is_named_as_it_was_given(refused, params):
+    params.write_text(TEXT.replace("noisy_loss: null", "noisy_loss: {kind: foca}"))
+    assert refused("--loss.gamma", "-1") == [
+        "--loss.gamma is -1: needs a number, at least 0",
+        "FILE: demo.noisy_loss.kind is 'foca': did you mean focal?",
+        "--loss.gamma is no setting of plain, which has none",
+    ]
+    params.write_text(TEXT)
+    assert refused("--runs.own.loss", "{kind: focal, gamma: x}", "--set", "demo.loss.gamma=-3") == [
+        "--set demo.loss.gamma is -3: needs a number, at least 0",
+        "--runs.own.loss.gamma is 'x': needs a number, at least 0",
+    ]
+    assert refused("--set", "runs.own.loss.gama=2", "--run", "v1.2", "--loss", "{kind: focl}") == [
+        "--set runs.own.loss.gama is no setting of plain, which has none",
+        "--loss.kind is 'focl': did you mean focal?",
+    ]

@@ -113,9 +113,9 @@ def test_params_yaml_by_another_path_is_not_laid_over_itself(recipe, tmp_path):
     ("features: [mel]\n", ["RECIPE: no section 'features'"]),
     ("- demo\n", ["RECIPE: needs sections with settings, such as train: {epochs: 50}"]),
     ("demo: {epochs: 0}\n", [
-        "--epochs (or epochs in RECIPE, section demo) is 0: needs a whole number, at least 1"]),
+        "RECIPE: demo.epochs is 0: needs a whole number, at least 1"]),
     ("features: {mel: {sr: 1}}\n", [
-        "--features.mel.sr (or features.mel.sr in RECIPE) is 1: needs a whole number, "
+        "RECIPE: features.mel.sr is 1: needs a whole number, "
         "at least 1000"]),
     ("features: {mel: {}}\n", ["RECIPE: features.mel.sr is missing"]),
 ])
@@ -128,8 +128,8 @@ def test_errors_of_params_yaml_name_it_under_a_recipe(recipe):
     PARAMS.write_text(BASE.replace("epochs: 20", "epochs: 0, x: 1").replace("sr: 44100", "sr: 1"))
     assert refused(recipe("demo: {out: here}\n")) == [
         "params.yaml: unknown key demo.x; known: out, epochs, notes",
-        "--epochs (or epochs in params.yaml, section demo) is 0: needs a whole number, at least 1",
-        *(f"--features.{name}.sr (or features.{name}.sr in params.yaml) is 1: "
+        "params.yaml: demo.epochs is 0: needs a whole number, at least 1",
+        *(f"params.yaml: features.{name}.sr is 1: "
           "needs a whole number, at least 1000" for name in ("mfcc", "mel")),
     ]
 

@@ -150,15 +150,15 @@ def test_a_rate_for_all_wins_over_the_features_own():
 @pytest.mark.parametrize(("key", "written", "message"), [
     ("sr", "fast", "is 'fast': needs a whole number"),
     ("sr", "16000.5", "is 16000.5: needs a whole number"),
-    ("sr", "true", "is True: needs a whole number"),
-    ("sr", "null", "is None: needs a whole number"),
+    ("sr", "true", "is true: needs a whole number"),
+    ("sr", "null", "is null: needs a whole number"),
     ("sr", "[1, 2]", "is [1, 2]: needs a whole number"),
     ("sr", "999", "is 999: needs a whole number, 1000 to 48000"),
     ("sr", "48001", "is 48001: needs a whole number, 1000 to 48000"),
     ("lr", "quick", "is 'quick': needs a number"),
     ("lr", "-0.1", "is -0.1: needs a number, at least 0"),
     ("lr", ".nan", "is nan: needs a number"),
-    ("lr", "false", "is False: needs a number"),
+    ("lr", "false", "is false: needs a number"),
     ("top_db", "loud", "is 'loud': needs a number"),
     ("kind", "gru", "is 'gru': known: cnn, rnn"),
     ("kind", "3", "is 3: needs a text"),
@@ -171,8 +171,8 @@ def test_a_rate_for_all_wins_over_the_features_own():
     ("out", "''", "is '': needs a path that is not empty"),
 ])
 def test_values_that_are_refused(params, key, written, message):
-    path, flag = params(**{key: written}), "--" + key.replace("_", "-")
-    assert refused(path) == [f"{flag} (or {key} in {path}, section demo) {message}"]
+    path = params(**{key: written})
+    assert refused(path) == [f"{path}: demo.{key} {message}"]
 
 
 def test_a_list_needs_values(params):
@@ -180,11 +180,11 @@ def test_a_list_needs_values(params):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (["--sr", "999"], "--sr (or sr in {path}, section demo) is 999: needs a whole number, "
+    (["--sr", "999"], "--sr is 999: needs a whole number, "
                       "1000 to 48000"),
     # It has no key in the file.
     (["--limit", "0"], "--limit is 0: needs a whole number, at least 1"),
-    (["--lr", "nan"], "--lr (or lr in {path}, section demo) is nan: needs a number"),
+    (["--lr", "nan"], "--lr is nan: needs a number"),
 ])
 def test_flags_out_of_range_are_refused(params, flags, message):
     path = params()
@@ -249,8 +249,9 @@ def test_a_flag_only_setting_has_no_key(params):
 
 def test_bad_values_are_all_listed(params):
     path = params(sr="1", lr="x", kind="gru", parts="[z, y]", fast="3")
-    assert [line.split(" ")[0] for line in refused(path, "--limit", "-1")] == [
-        "--sr", "--lr", "--kind", "--parts", "--parts", "--fast", "--limit",
+    assert [line.partition(" is ")[0] for line in refused(path, "--limit", "-1")] == [
+        *(f"{path}: demo.{key}" for key in ("sr", "lr", "kind", "parts", "parts", "fast")),
+        "--limit",
     ]
 
 

@@ -9,7 +9,13 @@ import pytest
 
 from pipeline.cli.declaration import fields_of
 from pipeline.cli.markers import Positional
-from pipeline.cli.params_file import PARAMS, SHARED_SECTIONS, keys_by_section, read_document
+from pipeline.cli.params_file import (
+    FLAGS_ONLY,
+    PARAMS,
+    SHARED_SECTIONS,
+    keys_by_section,
+    read_document,
+)
 from pipeline.cli.settings import parse
 
 ROOT = Path(__file__).parents[3]
@@ -49,3 +55,8 @@ def test_shared_sections_have_the_keys_that_stages_read():
                 read[section] |= set(keys or ())
     assert read == {name: set(keys) for name, keys in SHARED_SECTIONS.items()}
     assert set(read_document(ROOT / PARAMS)["machine"]) == read["machine"]
+
+
+def test_the_stages_without_a_section_are_those_that_read_none_of_their_name():
+    assert [stage for stage in STAGES
+            if stage not in keys_by_section(stage, fields_of(settings_of(stage)))] == [*FLAGS_ONLY]

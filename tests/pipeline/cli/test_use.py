@@ -72,13 +72,37 @@ def test_only_what_differs_is_touched(recipe):
 @pytest.mark.parametrize(("text", "message"), [
     ("train: {epoch: 3}\n", "use: recipe.yaml: unknown key train.epoch; did you mean epochs?\n"),
     ("trian: {epochs: 3}\n", "use: recipe.yaml: unknown section trian; did you mean train?\n"),
-    ("extract: {top_db: -1, hop_length: 0}\n", "--hop-length (or hop_length in recipe.yaml"),
-    ("runs: {a: {features: mfcc, model: cnm}}\n", "runs.a.model in recipe.yaml"),
+    ("inspect: {x: 1}\n",
+     "use: recipe.yaml: unknown section inspect; inspect is set by flags alone\n"),
+    ("extract: {top_db: -1, hop_length: 0}\n", "recipe.yaml: extract.hop_length is 0"),
+    ("runs: {a: {features: mfcc, model: cnm}}\n", "recipe.yaml: runs.a.model is 'cnm'"),
 ])
 def test_what_a_stage_refuses_is_not_written(recipe, capsys, text, message):
     before = PARAMS.read_text()
     assert use.main([recipe(text)]) == 2
     assert message in capsys.readouterr().err
+    assert PARAMS.read_text() == before
+
+
+def test_everything_wrong_in_all_runs_is_listed_before_anything_is_written(recipe, capsys):
+    before = PARAMS.read_text()
+    assert use.main([recipe("""
+        features: {mel: {kind: mfcc, n_mfcc: 200}}
+        runs:
+          a: {features: mel, model: cnn, network: {sise: tiny}}
+          b: {features: mel, epochs: 3, schedule: {kind: cosine, cycles: 2}, seconds_max: 1}
+          c: {features: mell}
+        predict: {nosy: true}
+        """)]) == 2
+    assert capsys.readouterr().err.split("\n") == [
+        "use: features.mel: mfcc: n_mfcc is 200; it cannot exceed n_mels, 128",
+        "recipe.yaml: unknown key predict.nosy; did you mean noisy?",
+        "recipe.yaml: runs.a.network.sise is no setting of cnn; did you mean size?",
+        "recipe.yaml: runs.b.seconds_max: 1.0 is less than train.seconds: 2.0",
+        "recipe.yaml: runs.b.schedule.cycles is 2: needs a divisor of the number of epochs, 3",
+        "recipe.yaml: runs.c.features is 'mell': no such feature; did you mean mel?",
+        "",
+    ]
     assert PARAMS.read_text() == before
 
 

@@ -56,7 +56,7 @@ def test_clips_that_were_left_out_as_bad_are_only_noted(world, train):
     (("--folds", 3), "--folds is 3; prepare made 2"),
     (("--folds", 1, "--fold", 1), "contradict each other"),
     (("--model", "conv2d"), "conv2d needs at least 16 frames, not 8"),
-    (("--model", "conv1d"), "conv1d takes (samples,)"),
+    (("--model", "conv1d"), "--model is conv1d: takes waves, unlike feature mfcc"),
     (("--run", "a/b"), "needs the name of a folder"),
     (("--jobs", 0), "--jobs is 0"),
     (("--resume", "--run", "new"), "nothing to resume"),
@@ -118,10 +118,10 @@ def test_differences_name_every_key():
     (("--loss", "{kind: lsep, gamma: 1}"), "--loss.gamma"),
     (("--network", "{size: tiny}"), "network.size"),
     (("--schedule", "{kind: cosine, warmup_epochs: 9}"), "schedule.warmup_epochs is 9"),
-    (("--noisy", "--noisy-head", "--no-curated"), "--noisy-head and --no-curated contradict"),
-    (("--noisy-loss", "{kind: lsoft}"), "--noisy-loss is for noisy clips; it needs --noisy"),
-    (("--noisy-head",), "--noisy-head is for noisy clips; it needs --noisy"),
-    (("--averaging", "{kind: snapshots}"), "snapshots needs --schedule.kind cosine"),
+    (("--noisy", "--noisy-head", "--no-curated"), "--noisy-head contradicts --no-curated"),
+    (("--noisy-loss", "{kind: lsoft}"), "--noisy-loss contradicts train.noisy: false"),
+    (("--noisy-head",), "--noisy-head contradicts train.noisy: false"),
+    (("--averaging", "{kind: snapshots}"), "contradicts train.schedule.kind: constant; it needs"),
 ])
 def test_a_recipe_that_cannot_be_trained_is_refused_before_the_first_epoch(world, flags, train,
                                                                           said):

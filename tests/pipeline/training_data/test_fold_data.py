@@ -8,7 +8,7 @@ import pytest
 from pipeline.dataset.tables import Label
 from pipeline.pseudo_labelling.student import keep_labelled, read_pseudo_labels
 from pipeline.runs.folder import RunFolder
-from pipeline.runs.recipe import Recipe, make_recipe
+from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import Scores, save
 from pipeline.runtime.errors import UsageError
 from pipeline.store import open_store, write_store
@@ -152,35 +152,6 @@ def test_tiles_are_as_long_as_asked_for_or_whole_clips():
     assert tiling_of(replace(RECIPE, score_seconds=0.195, overlap=0.5), SPEC).least == 20
     whole = tiling_of(replace(RECIPE, score_seconds=0.0, crops="sound"), SPEC)
     assert (whole.least, whole.most, whole.sound_only) == (10, 6001, True)
-
-
-def test_contradictions_are_all_listed():
-    with pytest.raises(UsageError) as caught:
-        make_recipe(replace(RECIPE, seconds_max=0.01, noisy=False, curated=False,
-                            noisy_share=0.01, teacher="old"),
-                    label_mode="multi", default_model="cnn")
-    text = str(caught.value)
-    for part in ("--seconds-max is 0.01", "leave no clips", "needs both --curated and --noisy",
-                 "is 0 clips; it needs 1 to 3", "--teacher is old"):
-        assert part in text
-
-
-@pytest.mark.parametrize(("settings", "said"), [
-    ({"keep": "best", "schedule": {"kind": "constant"}},
-     ["--averaging.kind snapshots is of the last cycles; it needs --keep last, not best",
-      "--averaging.kind snapshots needs --schedule.kind cosine, not constant"]),
-    ({"keep": "last", "schedule": {"kind": "cosine", "cycles": 2}},
-     ["--averaging.last is 3; it needs as many --schedule.cycles, not 2"]),
-    ({"keep": "last", "schedule": {"kind": "cosine", "cycles": 3}}, []),
-])
-def test_snapshots_need_cycles_and_the_last_epoch(settings, said):
-    asked = replace(RECIPE, seconds_max=0.01, averaging={"kind": "snapshots", "last": 3},
-                    **settings)
-    with pytest.raises(UsageError) as caught:
-        make_recipe(asked, label_mode="multi", default_model="cnn")
-    first, *others = str(caught.value).splitlines()
-    assert first.startswith("--seconds-max is 0.01")
-    assert others == said
 
 
 # ---- a teacher's labels
