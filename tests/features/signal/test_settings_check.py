@@ -18,6 +18,7 @@ from features.signal.settings_check import bound_errors, type_errors
 from pipeline.cli.checking import checked
 from pipeline.cli.declaration import fields_of
 from pipeline.cli.markers import Section
+from pipeline.cli.origins import Words
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def of_python(settings):
 
 def of_the_file(settings):
     result, errors = checked(fields_of(Stage), {"features": {"mel": settings}}, stage="demo",
-                             file_of=lambda section, key=None: Path("params.yaml"))
+                             words=Words(lambda section, key: Path("params.yaml")))
     if not errors:
         assert result["features"]["mel"] == Frames(**settings)
     return errors
