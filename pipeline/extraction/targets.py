@@ -6,6 +6,7 @@ import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from functools import cache
 from typing import Any
 
 from features import FEATURES, feature_class, make_feature
@@ -116,6 +117,7 @@ def entry_classes() -> list[type]:
     return [_entry_class(kind) for kind in FEATURES]
 
 
+@cache  # parsing asks for each setting of each feature
 def _entry_class(kind: str) -> type:
     made_of = feature_class(kind)
     hints = typing.get_type_hints(made_of, include_extras=True)
