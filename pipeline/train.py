@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,11 +59,13 @@ _AUGMENT, _LOSS = Group("augmentation"), Group("loss")
 _OPTIMIZE = Group("optimization")
 
 
+@cache  # parsing asks for each setting of each run
 def run_entries() -> list[type]:
     """List what params.yaml may say of a run: its feature, and what runs share in section train."""
     return [entry_class("RunEntry", {"features": str}, Settings, section="runs")]
 
 
+@cache
 def follow_up_entries() -> list[type]:
     """List what params.yaml may say of a run that builds on another one."""
     own = {"features": str, "follows": str}

@@ -161,6 +161,8 @@ def call_stage():
             except PipelineError as error:
                 code = error.exit_code
                 print(f"{stage}: {error}", file=sys.stderr)
+            except SystemExit as end:  # what argparse refuses
+                code = end.code
         return Ended(code, out.getvalue(), err.getvalue())
 
     return call

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,17 +25,28 @@ DRAWING = {"pipeline.inspect"}
 NETWORK = {"urllib.request", "http.client", "requests", "kagglehub"}
 
 
+@cache
+def parsed(text: str) -> ast.Module:
+    """The syntax tree of a text, not to be changed; one tree for every rule."""
+    return ast.parse(text)
+
+
 def read(root: Path) -> dict[str, ast.Module]:
     """The syntax tree of every module, by its dotted name."""
     return {
         ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"):
-            ast.parse(path.read_text(encoding="utf-8"))
+            parsed(path.read_text(encoding="utf-8"))
         for package in PACKAGES for path in sorted((root / package).rglob("*.py"))
     }
 
 
-def imported(name: str, tree: ast.Module) -> Iterator[str]:
+@cache
+def imported(name: str, tree: ast.Module) -> tuple[str, ...]:
     """Everything that a module imports, wherever in it, `from a import b` as ``a.b``."""
+    return tuple(_imported(name, tree))
+
+
+def _imported(name: str, tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

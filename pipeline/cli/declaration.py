@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -141,7 +142,7 @@ class Field:
         return tuple(found.classes()) if found and found.classes else self.shape.classes
 
 
-def fields_of(settings_class: type) -> dict[str, Field]:
+def fields_of(settings_class: type) -> Mapping[str, Field]:
     """The fields that are set from outside, by name.
 
     Raises
@@ -149,6 +150,11 @@ def fields_of(settings_class: type) -> dict[str, Field]:
     TypeError
         If the class is no dataclass.
     """
+    return _fields_of(settings_class)
+
+
+@functools.cache  # annotations are texts, whose evaluation takes milliseconds
+def _fields_of(settings_class: type) -> Mapping[str, Field]:
     hints = typing.get_type_hints(settings_class, include_extras=True)
     return {
         f.name: Field(f.name, hints[f.name], shape_of(hints[f.name]), f.default)

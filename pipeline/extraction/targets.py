@@ -6,6 +6,7 @@ import re
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from functools import cache
 from typing import Any
 
 from features import FEATURES, feature_class, make_feature
@@ -141,11 +142,11 @@ def entry_classes() -> list[type]:
     The settings are the feature's own. One that takes another feature (the `of` of a delta) takes
     its name here.
     """
-    return [_entry_class(kind) for kind in FEATURES]
+    return [_entry_class(kind, feature_class(kind)) for kind in FEATURES]
 
 
-def _entry_class(kind: str) -> type:
-    made_of = feature_class(kind)
+@cache  # parsing asks for each setting of each feature
+def _entry_class(kind: str, made_of: type[Feature]) -> type:
     hints = typing.get_type_hints(made_of, include_extras=True)
     settings: list[Any] = []
     for each in fields(made_of):

@@ -92,6 +92,9 @@ def fit(model: Trainer, data: FoldData, history: list[EpochRow], display: EpochD
     """Train a model after the epochs of `history`, which grows, until the training is over."""
     first = len(history) + 1
     validation = ClipValidation(data)
+    # A step that creates variables is traced twice, and that takes as long as many steps.
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
     batches = backend.dataset(lambda: data.training_batches(first), *data.batch_shapes)
     model.fit(
         batches.map(lambda *arrays: dict(zip(BATCH, arrays, strict=True))),

@@ -429,13 +429,13 @@ def test_a_data_set_is_prepared_on_the_fly(small, out, run_stage, stores_of, tmp
     (("--nfft", 2048), "--nfft"),
 ])
 def test_a_setting_that_cannot_be_is_said_before_anything_is_made(
-    data, run_stage, tmp_path, flags, said
+    data, call_stage, tmp_path, flags, said
 ):
-    ended = run_stage("extract", "--data", data.prepared, "--out", "stores", *flags)
+    out = tmp_path / "stores"
+    ended = call_stage("extract", "--data", data.prepared, "--out", out, *flags)
     assert ended.code == 2
     assert said in ended.err
-    assert "Traceback" not in ended.err
-    assert not (tmp_path / "stores").exists()
+    assert not out.exists()
 
 
 def test_all_wrong_settings_are_listed(data, call_stage, tmp_path):
@@ -454,14 +454,17 @@ def test_all_wrong_settings_are_listed(data, call_stage, tmp_path):
     (("extract:", "extrakt:"), "no section 'extract'"),
     (("extract:", "extract: ["), "not valid YAML"),
 ])
-def test_params_are_checked(data, run_stage, stage_command, tmp_path, change, said):
+def test_params_are_checked(
+    data, call_stage, stage_command, tmp_path, monkeypatch, change, said
+):
     text = Path(stage_command("extract")[4]).read_text(encoding="utf-8")
     assert change[0] in text
     (tmp_path / "params.yaml").write_text(text.replace(*change, 1))
-    ended = run_stage("extract", "--data", data.prepared, "--out", "s", "--params", "params.yaml")
+    monkeypatch.chdir(tmp_path)  # else it would be laid over the project's
+    ended = call_stage("extract", "--data", data.prepared, "--out", "s", "--params", "params.yaml")
     assert ended.code == 2
     assert said in ended.err
-    assert "Traceback" not in ended.err
+    assert not (tmp_path / "s").exists()
 
 
 def test_what_is_not_there_is_said(run_stage, tmp_path):

@@ -25,7 +25,7 @@ CONFIG = {"sr": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "fmin": 0.0
           "top_db": 80.0}
 SPEC = FeatureSpec("logmel", 1, "float32", 16, "dB", CONFIG)
 TRAIN = ("--features", "logmel", "--run", "tiny", "--model", "dummy2d", "--seconds", 0.1125,
-         "--epochs", 1)
+         "--epochs", 1, "--jobs", 1)
 
 
 def clips():

@@ -107,39 +107,51 @@ def run(code=CODE, root=ROOT, **environment):
     return ended.stdout.strip()
 
 
-def test_another_process_finds_what_was_compiled(tmp_path):
-    assert run(NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 0"
-    assert list(tmp_path.rglob("*.nbi"))
-    assert run(NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 1"
+def test_another_process_finds_what_was_compiled(filled):
+    assert list(filled.rglob("*.nbi"))
+    assert run(NUMBA_CACHE_DIR=filled) == "[20. 20. 20.] 1"
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A cache with the function of CODE, not to be changed."""
+    folder = tmp_path_factory.mktemp("cache")
+    assert run(NUMBA_CACHE_DIR=folder) == "[20. 20. 20.] 0"
+    return folder
+
+
+@pytest.fixture
+def cache(filled, tmp_path):
+    """The same, to be damaged."""
+    return shutil.copytree(filled, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_a_truncated_cache_is_compiled_again(tmp_path, ending, share):
-    run(NUMBA_CACHE_DIR=tmp_path)
-    for path in tmp_path.rglob(f"*.{ending}"):
+def test_a_truncated_cache_is_compiled_again(cache, ending, share):
+    paths = list(cache.rglob(f"*.{ending}"))
+    assert paths
+    for path in paths:
         data = path.read_bytes()
         path.write_bytes(data[:int(share * len(data))])
-    assert run(NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 0"
-    assert run(NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 1"
+    assert run(NUMBA_CACHE_DIR=cache) == "[20. 20. 20.] 0"
+    assert run(NUMBA_CACHE_DIR=cache) == "[20. 20. 20.] 1"
 
 
-def test_overwritten_files_are_compiled_again(tmp_path):
+def test_overwritten_files_are_compiled_again(cache):
     """Bytes that unpickle to something else, or to any exception."""
-    run(NUMBA_CACHE_DIR=tmp_path)
     for data in (pickle.dumps("0.0"), pickle.dumps(7), b"c__main__\nmissing\n."):
-        for path in tmp_path.rglob("*.nb[ic]"):
+        for path in cache.rglob("*.nb[ic]"):
             path.write_bytes(data)
-        assert run(NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 0"
-    assert run(NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 1"
+        assert run(NUMBA_CACHE_DIR=cache) == "[20. 20. 20.] 0"
+    assert run(NUMBA_CACHE_DIR=cache) == "[20. 20. 20.] 1"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_damaged_cache_on_a_full_disk_is_no_trouble(tmp_path):
-    run(NUMBA_CACHE_DIR=tmp_path)
-    for path in tmp_path.rglob("*.nbi"):
+def test_a_damaged_cache_on_a_full_disk_is_no_trouble(cache):
+    for path in cache.rglob("*.nbi"):
         path.write_bytes(b"")
-    assert run(FULL_DISK + CODE, NUMBA_CACHE_DIR=tmp_path) == "[20. 20. 20.] 0"
+    assert run(FULL_DISK + CODE, NUMBA_CACHE_DIR=cache) == "[20. 20. 20.] 0"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
@@ -151,14 +163,19 @@ def test_a_full_disk_costs_the_cache_only(tmp_path):
 def test_an_edit_anywhere_in_the_package_is_seen(tmp_path):
     shutil.copytree(ROOT / "features", tmp_path / "features",
                     ignore=shutil.ignore_patterns("__pycache__"))
-    code = (
-        "import numpy as np; from features.logmel import LogMel\n"
-        "print(LogMel(n_fft=512, n_mels=20)(np.ones(999, np.float32)).max())"
-    )
-    before = float(run(code, tmp_path))
-    path = tmp_path / "features/kernels/power_spectrum.py"
-    path.write_text(path.read_text().replace("* 0.25)", "* 2.5)"))
-    assert float(run(code, tmp_path)) == pytest.approx(before + 10, abs=1e-4)
+    cache = tmp_path / "cache"
+    assert run(root=tmp_path, NUMBA_CACHE_DIR=cache) == "[20. 20. 20.] 0"
+    # A function that the compiled one calls, in another file.
+    path = tmp_path / "features/kernels/simd.py"
+    before = "builder.bitcast(given[0], ir.FloatType())"
+    text = path.read_text()
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, f"builder.fneg({before})"))
+    edited = run(root=tmp_path, NUMBA_CACHE_DIR=cache)
+    assert edited.endswith(" 0")
+    assert not edited.startswith("[20. 20. 20.]")
+    path.write_text(text)
+    assert run(root=tmp_path, NUMBA_CACHE_DIR=cache) == "[20. 20. 20.] 1"
 
 
 def test_compiled_where_compiling_is_switched_off():

@@ -39,6 +39,23 @@ def done(trained, tmp_path):
 
 
 @pytest.fixture
+def copy_after(monkeypatch):
+    """Copy a run in the middle of its training, as a kill after an epoch would leave it."""
+    def copy(epoch, run, to):
+        show = EpochDisplay.row
+
+        def row(self, values, seconds, *, mark):
+            show(self, values, seconds, mark=mark)
+            if values["epoch"] == epoch:
+                shutil.copytree(run, to)
+
+        monkeypatch.setattr(EpochDisplay, "row", row)
+
+    yield copy
+    monkeypatch.undo()
+
+
+@pytest.fixture
 def kill_after(monkeypatch):
     """Make trainings end as if killed after an epoch."""
     def kill(epoch):

@@ -13,6 +13,7 @@ from models.losses import make_loss
 from pipeline.runs.recipe import Recipe
 from pipeline.runtime.errors import UsageError
 from pipeline.store.schema import FeatureSpec
+from pipeline.training import tensorflow_setup
 from pipeline.training.callbacks import is_over, kept_epoch, plateau_scale
 from pipeline.training.network import make_model, network_digest
 from pipeline.training.network_task import NetworkTask
@@ -31,6 +32,12 @@ RECIPE = Recipe(
     averaging={"kind": "none"}, epochs=5, patience=2, monitor="loss", keep="best", validate_every=1,
     precision="float32", seed=0,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _started():
+    """TensorFlow as training has it, which clears its session quickly."""
+    tensorflow_setup.start()
 
 
 def make_network(model="dummy2d", **settings):
