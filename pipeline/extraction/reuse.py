@@ -31,7 +31,7 @@ from pipeline.store.partial import (
     read_journal,
     store_path,
 )
-from pipeline.store.reader import Store, open_store
+from pipeline.store.reader import Store
 from pipeline.store.schema import FeatureSpec
 
 PROBLEMS, SOURCES = "problems.csv", "sources.csv"
@@ -140,7 +140,7 @@ def _stores_of(out: Path, name: str, spec: FeatureSpec) -> ReusableStores:
     if not path.exists():
         return ReusableStores(None, partial, "no store yet")
     try:
-        store = open_store(path)
+        store = Store(path, damaged_rows=True)
     except StoreError:
         # It is replaced only by a complete one.
         return ReusableStores(None, partial, "the store is damaged, or of an old format")

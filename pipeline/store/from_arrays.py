@@ -13,7 +13,7 @@ from features.signal.moments import moments_of
 from pipeline.runtime.files import atomic_write, naming
 from pipeline.store.hdf5 import allocate
 from pipeline.store.schema import Contents, Excluded, FeatureSpec, as_bytes, starts_of
-from pipeline.store.writer import ClipWriter, check_room
+from pipeline.store.writer import ClipWriter
 
 
 def write_store(
@@ -88,7 +88,6 @@ def write_store(
         tuple(frames), tuple(len(values) for values in frames.values()), tuple(excluded)
     )
     with atomic_write(path) as partial:
-        check_room(partial, spec, contents)
         offsets = allocate(partial, spec, contents)
         starts = starts_of(contents.lengths).tolist()
         for index, (clip_id, values) in enumerate(frames.items()):

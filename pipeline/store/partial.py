@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.runtime.files import atomic_write, flush_folder, naming
 from pipeline.store.hdf5 import allocate
-from pipeline.store.reader import Store, open_store
+from pipeline.store.reader import Store
 from pipeline.store.schema import (
     TABLES,
     Contents,
@@ -26,7 +26,7 @@ from pipeline.store.schema import (
     row_bytes,
     starts_of,
 )
-from pipeline.store.writer import check_room, pwrite_all
+from pipeline.store.writer import pwrite_all
 
 _COPY = 1 << 23
 # Digits of the contents' key in the names of unfinished files.
@@ -89,7 +89,6 @@ class PartialStore:
         self.journal.unlink(missing_ok=True)
         # A new inode: a worker of a run that was killed may still write into the old one.
         self.partial.unlink(missing_ok=True)
-        check_room(self.partial, self.spec, self.contents)
         self.offsets = allocate(self.partial, self.spec, self.contents)
         self.journal.touch()
 
@@ -119,25 +118,23 @@ class PartialStore:
         wanted : dict of str to JournalEntry
             The missing clips whose files are unchanged, by id, each with its line for the journal.
         """
-        file = os.open(source.path, os.O_RDONLY)
         target = os.open(self.partial, os.O_WRONLY)
         try:
             for clip_id, entry in wanted.items():
                 n_frames = self.contents.lengths[entry.index]
                 if not source.holds(clip_id, entry.digest, n_frames):
                     continue
-                if self._copy(source, source.index_of(clip_id), file, target, entry.index):
+                if self._copy(source, source.index_of(clip_id), target, entry.index):
                     self.record(entry)
         finally:
-            os.close(file)
             os.close(target)
 
-    def _copy(self, source: Store, i: int, file: int, target: int, index: int) -> bool:
-        row = read_row(file, source.offsets, self.spec, i)
+    def _copy(self, source: Store, i: int, target: int, index: int) -> bool:
+        row = read_row(source.file, source.offsets, self.spec, i)
         if row is None:
             return False
         offset, crc = self.offsets.frames + self.start(index) * self.spec.frame_bytes, 0
-        for data in _blocks(file, source, i):
+        for data in _blocks(source, i):
             crc = zlib.crc32(data, crc)
             pwrite_all(target, memoryview(data), offset, self.partial)
             offset += len(data)
@@ -182,7 +179,7 @@ class PartialStore:
 
     def reopened(self) -> Store:
         """Open the partial file, with its tables as they are now."""
-        return open_store(self.partial)
+        return Store(self.partial, damaged_rows=True)
 
     def close(self) -> None:
         """Close the journal; the partial file and the journal stay for the next run."""
@@ -227,23 +224,19 @@ def intact(store: Store, index: int) -> bool:
     """Check a clip's frames and row against their checksums."""
     if not 0 <= index < len(store):
         return False
-    file = os.open(store.path, os.O_RDONLY)
-    try:
-        crc = 0
-        for data in _blocks(file, store, index):
-            crc = zlib.crc32(data, crc)
-        row = read_row(file, store.offsets, store.spec, index)
-        return crc == store.crc32[index] and row is not None
-    finally:
-        os.close(file)
+    crc = 0
+    for data in _blocks(store, index):
+        crc = zlib.crc32(data, crc)
+    row = read_row(store.file, store.offsets, store.spec, index)
+    return crc == store.crc32[index] and row is not None
 
 
-def _blocks(file: int, store: Store, index: int) -> Iterator[bytes]:
+def _blocks(store: Store, index: int) -> Iterator[bytes]:
     """Read a clip's frames in blocks. Mapped pages would count as memory in use."""
     offset = store.offsets.frames + int(store.start[index]) * store.spec.frame_bytes
     left = int(store.length[index]) * store.spec.frame_bytes
     while left:
-        data = os.pread(file, min(_COPY, left), offset)
+        data = os.pread(store.file, min(_COPY, left), offset)
         if not data:
             return
         yield data
@@ -259,6 +252,7 @@ def _open_partial(partial: Path, journal: Path) -> Store | None:
     if not (partial.exists() and journal.exists()):
         return None
     try:
-        return open_store(partial)
+        # Rows of clips that are not finished are of any bytes.
+        return Store(partial, damaged_rows=True)
     except (StoreError, UsageError):
         return None

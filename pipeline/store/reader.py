@@ -1,12 +1,16 @@
 """Read a sealed store. docs/store.md describes the format.
 
-A store is one plain HDF5 file per feature. Here it is opened once for its tables, then mapped: a
-random crop takes microseconds, and no HDF5 handle stays open.
+A store is one plain HDF5 file per feature. Here it is opened once: its tables are read and its
+frames mapped, so that a random crop takes microseconds. No HDF5 handle stays open, but the file
+does: a store that is replaced meanwhile stays the one that was opened.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
+import stat
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -15,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from features.signal.moments import Moments, merge_arrays
-from pipeline.runtime.errors import StoreError
+from pipeline.runtime.errors import StoreError, UsageError, listed
+from pipeline.store.file_objects import pread_into
 from pipeline.store.hdf5 import read_tables
 from pipeline.store.schema import as_bytes, read_row
 
@@ -38,6 +43,8 @@ def open_store(path: str | Path) -> Store:
         If there is no such file; the message says how to make it.
     StoreError
         If the file is not a store, is damaged, or is of a schema that this version does not read.
+    OSError
+        With the path, if the system cannot read the file.
 
     Examples
     --------
@@ -62,6 +69,9 @@ class Store:
     ----------
     path : Path
         The file; :func:`open_store` takes a str too.
+    damaged_rows : bool
+        Open it even if the rows of some clips cannot be true, or clips are not those that were
+        written, to copy what is intact.
 
     Attributes
     ----------
@@ -69,6 +79,8 @@ class Store:
         The feature, its configuration and its fingerprint.
     contents : Contents
         Clip ids, lengths (in frames), and the bad clips that were left out.
+    file : int
+        Descriptor of the open file, for ``pread``; it is closed with the store.
     frames : np.ndarray [shape=(n_frames, width) or (n_samples,), dtype=spec.dtype]
         All frames as they are stored, mapped from the file.
     start, length : np.ndarray [shape=(n_clips,), dtype=int64]
@@ -98,22 +110,42 @@ class Store:
     ((3, 2), (2, 2))
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, damaged_rows: bool = False) -> None:
         self.path = path
-        tables = read_tables(path)
+        self.file = _descriptor(path)
+        weakref.finalize(self, os.close, self.file)
+        tables = read_tables(self.file, path)
         self.spec, self.contents, self.offsets = tables.spec, tables.contents, tables.offsets
         self.start, self.length, self.sound = tables.start, tables.length, tables.sound
         self.crc32, self.digests, self.count = tables.crc32, tables.digests, tables.count
         self._key = tables.contents_key
         shape = (self.length.sum(), self.spec.width) if self.spec.width else (self.length.sum(),)
         dtype = np.dtype(self.spec.dtype).newbyteorder("<")
-        needed = int(np.prod(shape)) * dtype.itemsize
-        if path.stat().st_size < self.offsets.frames + needed:
-            raise StoreError(f"{path}: damaged: the file ends before its frames do")
         self.frames = (
-            np.memmap(path, dtype, "r", self.offsets.frames, shape)
-            if needed else np.empty(shape, dtype)
+            np.ndarray(shape, dtype, mmap.mmap(self.file, 0, access=mmap.ACCESS_READ),
+                       self.offsets.frames)
+            if self.length.any() else np.empty(shape, dtype)
         )
+        if damaged_rows:
+            return
+        if bad := self._impossible_rows():
+            raise StoreError(f"{path}: the tables are damaged in the rows of {listed(bad)}")
+        if not self._has_its_key():
+            raise StoreError(self._other_contents)
+
+    def _has_its_key(self) -> bool:
+        return self.contents.key(self.spec) == self._key
+
+    @property
+    def _other_contents(self) -> str:
+        return f"{self.path}: the clip ids or lengths are not those that were written"
+
+    def _impossible_rows(self) -> list[str]:
+        """List the clips whose sound is not within them, or whose digest is no text."""
+        first, last = self.sound.T
+        bad = (first < 0) | (first > last) | (last > self.length)
+        bad |= [not (digest.isascii() and digest.isalnum()) for digest in self.digests]
+        return [self.contents.clip_ids[i] for i in np.flatnonzero(bad).tolist()]
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -131,10 +163,9 @@ class Store:
 
     def _moments_table(self, name: str) -> np.ndarray:
         # 50 MB for 25,000 clips of 128 bands: read when asked for, not when opened.
-        shape = (len(self), max(1, self.spec.width))
-        if not len(self):
-            return np.empty(shape)
-        return np.array(np.memmap(self.path, "<f8", "r", self.offsets.tables[name], shape))
+        values = np.empty((len(self), max(1, self.spec.width)), "<f8")
+        pread_into(self.file, as_bytes(values), self.offsets.tables[name], self.path)
+        return values
 
     def __len__(self) -> int:
         return len(self.contents.clip_ids)
@@ -306,15 +337,26 @@ class Store:
         error : str
             The file, the clip and what is wrong; nothing for a sound store.
         """
-        if self.contents.key(self.spec) != self._key:
-            yield f"{self.path}: the clip ids or lengths are not those that were written"
-        file = os.open(self.path, os.O_RDONLY)
-        try:
-            for i, clip_id in enumerate(self.contents.clip_ids):
-                stored = self.frames[self.start[i]:self.start[i] + self.length[i]]
-                if zlib.crc32(as_bytes(stored)) != self.crc32[i]:
-                    yield f"{self.path}: {clip_id}: the frames do not have their checksum"
-                if read_row(file, self.offsets, self.spec, i) is None:
-                    yield f"{self.path}: {clip_id}: the row of the tables is damaged"
-        finally:
-            os.close(file)
+        if not self._has_its_key():
+            yield self._other_contents
+        for i, clip_id in enumerate(self.contents.clip_ids):
+            stored = self.frames[self.start[i]:self.start[i] + self.length[i]]
+            if zlib.crc32(as_bytes(stored)) != self.crc32[i]:
+                yield f"{self.path}: {clip_id}: the frames do not have their checksum"
+            if read_row(self.file, self.offsets, self.spec, i) is None:
+                yield f"{self.path}: {clip_id}: the row of the tables is damaged"
+
+
+def _descriptor(path: Path) -> int:
+    """Open a file; errors of the system stay what they are: they are no damage."""
+    try:
+        # A pipe would wait for ever.
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: no such store. Make it with: python -m pipeline.extract"
+        ) from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise UsageError(f"{path}: not a file; name a store, such as stores/mfcc.h5")
+    return file

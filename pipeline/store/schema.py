@@ -27,6 +27,9 @@ from pipeline.runtime.problems import Problem
 if TYPE_CHECKING:
     from features.base import Feature
 
+# Of the frames.
+DTYPES = ("int16", "float16", "float32")
+
 # Per-clip tables: name -> (dtype, values per row; None: one scalar, 0: the feature's width).
 TABLES: dict[str, tuple[str, int | None]] = {
     "crc32": ("<u4", None),

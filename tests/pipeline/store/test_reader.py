@@ -319,9 +319,6 @@ def test_no_flipped_byte_of_the_headers_is_taken_for_good(small):
     rng = np.random.default_rng(0)
     refused = 0
     for at in rng.choice(store.offsets.frames, 400, replace=False):
-        # HDF5 1.14 loops for ever on some heaps; those bytes are of the attributes' texts.
-        if whole.find(b"GCOL") <= at < whole.find(b"GCOL") + 4096:
-            continue
         flip(small, int(at), 1 << rng.integers(8))
         try:
             damaged = open_store(small)
