@@ -45,6 +45,9 @@ _NUMBERS = ("start", "frames", *TABLES)
 # Of all that is read when a store is opened, in bytes: the ids of 16 million clips.
 _LARGEST_TABLE = 1 << 30
 
+# Where a superblock of each version holds the file's end.
+_END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
+
 # Exceptions that h5py raises for a corrupt file.
 _DAMAGE = (AttributeError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -60,6 +63,8 @@ class Tables:
     contents_key : str
         The key of the contents at the time the file was laid out.
     offsets : ByteOffsets
+    end : int
+        Size of the file, by its headers (in bytes).
     start, length, count : np.ndarray [shape=(n_clips,), dtype=int64]
     sound : np.ndarray [shape=(n_clips, 2), dtype=int64]
     crc32 : np.ndarray [shape=(n_clips,), dtype=uint32]
@@ -70,6 +75,7 @@ class Tables:
     contents: Contents
     contents_key: str
     offsets: ByteOffsets
+    end: int
     start: np.ndarray
     length: np.ndarray
     count: np.ndarray
@@ -333,7 +339,7 @@ def _tables(
     if len(set(contents.clip_ids)) < n:
         raise ValueError("a clip id appears twice")
     return Tables(
-        spec, contents, contents_key, _byte_offsets(places, path), start, length,
+        spec, contents, contents_key, _byte_offsets(places, path), _end(file, path), start, length,
         count=read("moments/count"), sound=read("sound"), crc32=read("crc32"),
         digests=tuple(_strings(read("digest"), errors="replace")),
     )
@@ -348,6 +354,14 @@ def _read(file: int, path: Path, name: str, place: _Place) -> np.ndarray:
     if n_bytes:
         pread_into(file, values.reshape(-1).view(np.uint8).data, place.offset, path)
     return values
+
+
+def _end(file: int, path: Path) -> int:
+    """Read where the file ends by its superblock; HDF5 itself only refuses a shorter one."""
+    head = bytearray(64)
+    pread_into(file, memoryview(head), 0, path)
+    at = _END_AT[head[8]]
+    return int.from_bytes(head[at:at + 8], "little")
 
 
 def _check_bounds(start: np.ndarray, length: np.ndarray, total: int) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.runtime.files import atomic_write, flush_folder, naming
+from pipeline.store.checksums import intact, read_blocks
 from pipeline.store.hdf5 import allocate
 from pipeline.store.reader import Store
 from pipeline.store.schema import (
@@ -28,7 +28,6 @@ from pipeline.store.schema import (
 )
 from pipeline.store.writer import pwrite_all
 
-_COPY = 1 << 23
 # Digits of the contents' key in the names of unfinished files.
 _KEY = 16
 
@@ -134,7 +133,7 @@ class PartialStore:
         if row is None:
             return False
         offset, crc = self.offsets.frames + self.start(index) * self.spec.frame_bytes, 0
-        for data in _blocks(source, i):
+        for data in read_blocks(source, i):
             crc = zlib.crc32(data, crc)
             pwrite_all(target, memoryview(data), offset, self.partial)
             offset += len(data)
@@ -218,29 +217,6 @@ def read_journal(path: Path) -> list[JournalEntry]:
             index, size, mtime_ns = map(int, fields[:3])
             entries.append(JournalEntry(index, size, mtime_ns, fields[3]))
     return entries
-
-
-def intact(store: Store, index: int) -> bool:
-    """Check a clip's frames and row against their checksums."""
-    if not 0 <= index < len(store):
-        return False
-    crc = 0
-    for data in _blocks(store, index):
-        crc = zlib.crc32(data, crc)
-    row = read_row(store.file, store.offsets, store.spec, index)
-    return crc == store.crc32[index] and row is not None
-
-
-def _blocks(store: Store, index: int) -> Iterator[bytes]:
-    """Read a clip's frames in blocks. Mapped pages would count as memory in use."""
-    offset = store.offsets.frames + int(store.start[index]) * store.spec.frame_bytes
-    left = int(store.length[index]) * store.spec.frame_bytes
-    while left:
-        data = os.pread(store.file, min(_COPY, left), offset)
-        if not data:
-            return
-        yield data
-        offset, left = offset + len(data), left - len(data)
 
 
 def _line(entry: JournalEntry) -> str:

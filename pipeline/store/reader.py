@@ -11,7 +11,6 @@ import mmap
 import os
 import stat
 import weakref
-import zlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +19,10 @@ import numpy as np
 
 from features.signal.moments import Moments, merge_arrays
 from pipeline.runtime.errors import StoreError, UsageError, listed
+from pipeline.store.checksums import damaged_rows, frames_intact
 from pipeline.store.file_objects import pread_into
 from pipeline.store.hdf5 import read_tables
-from pipeline.store.schema import as_bytes, read_row
+from pipeline.store.schema import as_bytes
 
 
 def open_store(path: str | Path) -> Store:
@@ -118,7 +118,7 @@ class Store:
         self.spec, self.contents, self.offsets = tables.spec, tables.contents, tables.offsets
         self.start, self.length, self.sound = tables.start, tables.length, tables.sound
         self.crc32, self.digests, self.count = tables.crc32, tables.digests, tables.count
-        self._key = tables.contents_key
+        self._key, self._end = tables.contents_key, tables.end
         shape = (self.length.sum(), self.spec.width) if self.spec.width else (self.length.sum(),)
         dtype = np.dtype(self.spec.dtype).newbyteorder("<")
         self.frames = (
@@ -330,7 +330,8 @@ class Store:
         """Check all checksums, and yield a sentence for each mismatch.
 
         The clips' ids and lengths are checked against the key of the contents, each clip's frames
-        and each row of the tables against their own checksums.
+        and each row of the tables against their own checksums, and the file's size against the one
+        that its headers name.
 
         Yields
         ------
@@ -339,11 +340,13 @@ class Store:
         """
         if not self._has_its_key():
             yield self._other_contents
+        if (beyond := os.fstat(self.file).st_size - self._end) > 0:
+            yield f"{self.path}: {beyond} bytes after the store's end, which are none of its"
+        rows = set(damaged_rows(self))
         for i, clip_id in enumerate(self.contents.clip_ids):
-            stored = self.frames[self.start[i]:self.start[i] + self.length[i]]
-            if zlib.crc32(as_bytes(stored)) != self.crc32[i]:
+            if not frames_intact(self, i):
                 yield f"{self.path}: {clip_id}: the frames do not have their checksum"
-            if read_row(self.file, self.offsets, self.spec, i) is None:
+            if i in rows:
                 yield f"{self.path}: {clip_id}: the row of the tables is damaged"
 
 

@@ -205,7 +205,7 @@ def test_unchanged_clips_are_reused(tmp_path):
 
 def test_clips_are_copied_in_pieces(tmp_path, monkeypatch):
     whole = sealed(tmp_path / "whole").read_bytes()
-    monkeypatch.setattr("pipeline.store.partial._COPY", 7)
+    monkeypatch.setattr("pipeline.store.checksums._BLOCK", 7)
     partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     partial.reuse(open_store(tmp_path / "whole" / "mfcc.h5"), wanted(partial, "abcd"))
     assert partial.seal().read_bytes() == whole

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import os
 import time
 import zlib
@@ -332,6 +333,34 @@ def test_no_flipped_byte_of_the_headers_is_taken_for_good(small):
             refused += 1
         small.write_bytes(whole)
     assert refused > 100
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v110", "latest"])
+def test_what_follows_the_end_is_found(small, tmp_path, libver):
+    """Of files of any superblock, such as those that other programs write."""
+    path = tmp_path / "other.h5"
+    with h5py.File(small) as file, h5py.File(path, "w", libver=(libver, "latest")) as copy:
+        copy.attrs.update(file.attrs)
+        for name in file:
+            file.copy(name, copy)
+    for each in (small, path):
+        assert list(open_store(each).verify()) == []
+        with open(each, "ab") as file:
+            file.write(b"junk" * 1000)
+        (found,) = open_store(each).verify()
+        assert found == f"{each}: 4000 bytes after the store's end, which are none of its"
+
+
+def test_a_failing_disk_is_an_error_and_no_signal(small, monkeypatch):
+    store = open_store(small)
+
+    def failing(*args):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        list(store.verify())
+    assert caught.value.filename == str(small)
 
 
 def test_a_store_cut_at_any_place_does_not_open(small):
