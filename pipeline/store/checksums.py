@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.runtime.errors import StoreError, listed
 from pipeline.runtime.files import naming
 from pipeline.store.file_objects import pread_into
 from pipeline.store.schema import TABLES, read_row, row_bytes
@@ -51,6 +52,26 @@ def read_blocks(store: Store, index: int) -> Iterator[bytes]:
             return
         yield data
         offset, left = offset + len(data), left - len(data)
+
+
+def require_intact(store: Store, indexes: Sequence[int], damaged_frames: Sequence[int]) -> None:
+    """Raise a StoreError that names the clips whose bytes are not those that were written.
+
+    Parameters
+    ----------
+    store : Store
+    indexes : sequence of int
+        The clips, by their rows; their tables are checked here.
+    damaged_frames : sequence of int
+        Those of them whose frames do not have their checksum.
+    """
+    damaged = {*damaged_frames, *set(indexes).intersection(damaged_rows(store))}
+    if damaged:
+        names = [store.contents.clip_ids[i] for i in sorted(damaged)]
+        raise StoreError(
+            f"{store.path}: damaged: {len(names)} clips do not have their checksums: "
+            f"{listed(names)}"
+        )
 
 
 def damaged_rows(store: Store) -> list[int]:
