@@ -7,6 +7,7 @@ does: a store that is replaced meanwhile stays the one that was opened.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import stat
@@ -150,6 +151,11 @@ class Store:
     @cached_property
     def _index(self) -> dict[str, int]:
         return {clip_id: i for i, clip_id in enumerate(self.contents.clip_ids)}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the clips and their checksums: that of another extraction is another one."""
+        return hashlib.sha256(self._key.encode() + self.crc32.tobytes()).hexdigest()
 
     @cached_property
     def mean(self) -> np.ndarray:

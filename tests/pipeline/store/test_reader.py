@@ -398,6 +398,35 @@ def test_a_store_iterates_over_its_clip_ids(small):
     assert list(store) == list(store.contents.clip_ids)
 
 
+def test_an_open_store_stays_what_it_was(small, tmp_path):
+    whole, store = small.read_bytes(), open_store(small)
+    other = make(tmp_path / "other.h5", [np.zeros((n, 3), np.float32) for n in (50, 4)],
+                 ("x" * 100, "b"))
+    assert open_store(other).digest != store.digest
+    os.replace(other, small)
+    again = tmp_path / "again.h5"
+    again.write_bytes(whole)
+    for name in ("mean", "m2", "frames", "digest"):
+        np.testing.assert_array_equal(getattr(store, name), getattr(open_store(again), name))
+    assert list(store.verify()) == []
+
+
+def test_a_store_is_closed_with_its_last_user(small):
+    def n_open():
+        return len(os.listdir("/proc/self/fd"))
+
+    before = n_open()
+    store = open_store(small)
+    assert store["a"].any()
+    assert n_open() > before
+    del store
+    assert n_open() == before
+    small.write_bytes(b"no store")
+    with pytest.raises(StoreError):
+        open_store(small)
+    assert n_open() == before
+
+
 def test_other_hdf5_files_are_refused(tmp_path):
     path = tmp_path / "other.h5"
     with h5py.File(path, "w") as file:
