@@ -36,6 +36,7 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
+    from pipeline.store.checksums import REPAIR
     from pipeline.store.reader import open_store
     from pipeline.store.summary import print_clip, print_store
 
@@ -66,7 +67,7 @@ def run(settings: Settings) -> None:
         draw_clip(drawn, settings.clip, settings.plot)
         print(f"  drawn       {settings.plot}")
     if errors:
-        raise StoreError(f"{len(errors)} mismatches; extract again with --force")
+        raise StoreError(f"{len(errors)} mismatches; {REPAIR}")
     if any(isinstance(error, StoreError) for error in failed):
         raise StoreError(f"{len(failed)} of {len(settings.stores)} stores cannot be read")
     if failed:

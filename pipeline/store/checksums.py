@@ -20,6 +20,8 @@ from pipeline.store.schema import TABLES, read_row, row_bytes
 if TYPE_CHECKING:
     from pipeline.store.reader import Store
 
+REPAIR = "extract the damaged clips again with: python -m pipeline.extract --repair"
+
 _BLOCK = 1 << 23
 _ROWS = 4096
 
@@ -70,8 +72,15 @@ def require_intact(store: Store, indexes: Sequence[int], damaged_frames: Sequenc
         names = [store.contents.clip_ids[i] for i in sorted(damaged)]
         raise StoreError(
             f"{store.path}: damaged: {len(names)} clips do not have their checksums: "
-            f"{listed(names)}"
+            f"{listed(names)}; {REPAIR}"
         )
+
+
+def damaged_clips(store: Store) -> list[str]:
+    """List the clips whose frames or row do not have their checksums."""
+    rows = set(damaged_rows(store))
+    return [clip_id for i, clip_id in enumerate(store.contents.clip_ids)
+            if i in rows or not frames_intact(store, i)]
 
 
 def damaged_rows(store: Store) -> list[int]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from features.signal.moments import Moments, merge_arrays
 from pipeline.runtime.errors import StoreError, UsageError, listed
-from pipeline.store.checksums import damaged_rows, frames_intact
+from pipeline.store.checksums import REPAIR, damaged_rows, frames_intact
 from pipeline.store.file_objects import pread_into
 from pipeline.store.hdf5 import read_tables
 from pipeline.store.schema import as_bytes
@@ -127,19 +127,22 @@ class Store:
                        self.offsets.frames)
             if self.length.any() else np.empty(shape, dtype)
         )
-        if damaged_rows:
-            return
-        if bad := self._impossible_rows():
-            raise StoreError(f"{path}: the tables are damaged in the rows of {listed(bad)}")
-        if not self._has_its_key():
-            raise StoreError(self._other_contents)
+        if not damaged_rows and (fault := self.fault):
+            raise StoreError(f"{fault}; {REPAIR}")
 
-    def _has_its_key(self) -> bool:
-        return self.contents.key(self.spec) == self._key
+    @cached_property
+    def fault(self) -> str:
+        """What cannot be true of the tables, as is seen without a checksum; empty if nothing."""
+        if bad := self._impossible_rows():
+            return f"{self.path}: the tables are damaged in the rows of {listed(bad)}"
+        if self.contents.key(self.spec) != self._key:
+            return f"{self.path}: the clip ids or lengths are not those that were written"
+        return ""
 
     @property
-    def _other_contents(self) -> str:
-        return f"{self.path}: the clip ids or lengths are not those that were written"
+    def bytes_beyond(self) -> int:
+        """Bytes of the file after the end that its headers name."""
+        return os.fstat(self.file).st_size - self._end
 
     def _impossible_rows(self) -> list[str]:
         """List the clips whose sound is not within them, or whose digest is no text."""
@@ -344,10 +347,11 @@ class Store:
         error : str
             The file, the clip and what is wrong; nothing for a sound store.
         """
-        if not self._has_its_key():
-            yield self._other_contents
-        if (beyond := os.fstat(self.file).st_size - self._end) > 0:
-            yield f"{self.path}: {beyond} bytes after the store's end, which are none of its"
+        if self.fault:
+            yield self.fault
+        if self.bytes_beyond:
+            yield (f"{self.path}: {self.bytes_beyond} bytes after the store's end, which are none "
+                   "of its")
         rows = set(damaged_rows(self))
         for i, clip_id in enumerate(self.contents.clip_ids):
             if not frames_intact(self, i):
