@@ -38,7 +38,7 @@ class Settings:
 def run(settings: Settings) -> None:
     from pipeline.store.checksums import REPAIR
     from pipeline.store.reader import open_store
-    from pipeline.store.summary import print_clip, print_store
+    from pipeline.store.summary import check_known, print_clip, print_store
 
     if settings.plot and settings.clip is None:
         raise UsageError("--plot draws one clip: name it with --clip ID")
@@ -46,6 +46,7 @@ def run(settings: Settings) -> None:
     for path in settings.stores:
         try:
             store = open_store(path)
+            check_known(store)
         except (StoreError, UsageError) as error:
             failed.append(error)
             print(error, file=sys.stderr)

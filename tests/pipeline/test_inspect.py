@@ -6,7 +6,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from pipeline.store.from_arrays import write_store
+from pipeline.store.partial import PartialStore
 from pipeline.store.reader import open_store
+from pipeline.store.schema import Contents, FeatureSpec
 
 NAMES = ("a.wav", "b.wav", "dir/c.wav", "$x_$.wav", "日本 “ü”.wav", "one sample.wav")
 
@@ -146,6 +149,21 @@ def test_the_other_stores_are_shown_all_the_same(stores, copy, run_stage):
     assert "nowhere.h5: no such store" in ended.err
     assert "waveform, version 2" in ended.out
     assert "0 mismatches" in ended.out
+
+
+def test_a_store_of_no_clips_or_of_an_unknown_kind(stores, call_stage, tmp_path):
+    spec = FeatureSpec("mfcc", 1, "float32", 3, "dB", open_store(stores / "mfcc.h5").spec.config)
+    PartialStore(tmp_path, "none", spec, Contents((), ())).seal()
+    write_store(tmp_path / "other.h5", FeatureSpec("chroma", 1, "float32", 1, "dB", {}),
+                {"a": np.zeros((1, 1), np.float32)})
+    for flags in ((), ("--verify",), ("--clip", "a.wav")):
+        ended = call_stage("inspect", tmp_path / "other.h5", stores / "mfcc.h5", *flags)
+        assert ended.code == 4
+        assert f"{tmp_path / 'other.h5'}: a store of another version" in ended.err
+        assert "mfcc" in ended.out
+    ended = call_stage("inspect", tmp_path / "none.h5", "--verify")
+    assert (ended.code, ended.err) == (0, "")
+    assert "clips       0, without frames" in ended.out
 
 
 def test_one_clip(stores, call_stage):
