@@ -47,13 +47,13 @@ def run(settings: Settings) -> None:
         try:
             store = open_store(path)
             check_known(store)
+            if settings.clip is None:
+                print_store(store, bands=settings.bands)
         except (StoreError, UsageError) as error:
             failed.append(error)
             print(error, file=sys.stderr)
             continue
-        if settings.clip is None:
-            print_store(store, bands=settings.bands)
-        else:
+        if settings.clip is not None:
             print_clip(store, settings.clip)
             drawn.append(store)
         if settings.verify:

@@ -148,8 +148,12 @@ class Store:
         """List the clips whose sound is not within them, or whose digest is no text."""
         first, last = self.sound.T
         bad = (first < 0) | (first > last) | (last > self.length)
-        bad |= [not (digest.isascii() and digest.isalnum()) for digest in self.digests]
-        return [self.contents.clip_ids[i] for i in np.flatnonzero(bad).tolist()]
+        return [
+            clip_id
+            for clip_id, digest, wrong in zip(
+                self.contents.clip_ids, self.digests, bad.tolist(), strict=True)
+            if wrong or not (digest.isascii() and digest.isalnum())
+        ]
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -306,11 +310,21 @@ class Store:
             If the store has no such clip.
         ValueError
             If there are no clips.
+        StoreError
+            If they are not finite.
         """
         rows = slice(None) if clip_ids is None else [self.index_of(c) for c in clip_ids]
         if not len(self.count[rows]):
             raise ValueError(f"{self.path}: moments over no clips")
-        return merge_arrays(self.count[rows], self.mean[rows], self.m2[rows])
+        merged = merge_arrays(self.count[rows], self.mean[rows], self.m2[rows])
+        if not (np.isfinite(merged.mean).all() and np.isfinite(merged.m2).all()):
+            bad = np.flatnonzero(~np.isfinite(self.m2).all(axis=1))
+            raise StoreError(
+                f"{self.path}: NaN or infinite values in {len(bad)} clips: "
+                f"{listed([self.contents.clip_ids[i] for i in bad.tolist()])}. Extract them with "
+                "another dtype or other settings"
+            )
+        return merged
 
     def mean_std(self, clip_ids: Iterable[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Compute mean and population standard deviation of each value of a frame.
@@ -331,6 +345,8 @@ class Store:
             If the store has no such clip.
         ValueError
             If there are no clips.
+        StoreError
+            If they are not finite.
         """
         moments = self.moments(clip_ids)
         return moments.mean, moments.std

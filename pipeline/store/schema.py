@@ -241,7 +241,7 @@ def read_row(
 
 def starts_of(lengths: Sequence[int]) -> np.ndarray:
     """Compute the first frame of each clip. [shape=(n_clips,), dtype=int64]"""
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]]).astype(np.int64)
+    return np.append(np.int64(0), np.cumsum(lengths, dtype=np.int64))[:-1]
 
 
 def as_bytes(frames: np.ndarray) -> memoryview:

@@ -427,6 +427,18 @@ def test_a_store_is_closed_with_its_last_user(small):
     assert n_open() == before
 
 
+def test_moments_that_are_not_finite_are_no_statistics(tmp_path):
+    """Earlier versions stored what float16 could not hold."""
+    path = make(tmp_path / "mfcc.h5", [np.ones((3, 3), np.float32)] * 2)
+    with h5py.File(path, "r+") as file:
+        file["moments/m2"][1] = np.nan
+    store = open_store(path)
+    assert store.mean_std(["a"])[0].tolist() == [1, 1, 1]
+    for clip_ids in (None, ["b"]):
+        with pytest.raises(StoreError, match="NaN or infinite values in 1 clips: b"):
+            store.mean_std(clip_ids)
+
+
 def test_other_hdf5_files_are_refused(tmp_path):
     path = tmp_path / "other.h5"
     with h5py.File(path, "w") as file:
