@@ -66,7 +66,7 @@ class PartialStore:
         self, folder: Path, name: str, spec: FeatureSpec, contents: Contents
     ) -> None:
         self.folder, self.name, self.spec, self.contents = folder, name, spec, contents
-        stem = f".{name}-{contents.key(spec)[:_KEY]}"
+        stem = _stem(name, spec, contents)
         self.partial = folder / f"{stem}.partial"
         self.journal = folder / f"{stem}.journal"
         self.done: dict[int, JournalEntry] = {}
@@ -194,6 +194,24 @@ def leftovers(folder: Path, name: str) -> list[Path]:
     """List the partial files and journals of unfinished runs."""
     # With the key's length: the files of mfcc are not those of mfcc-deltas.
     return sorted(folder.glob(f".{name}-{'[0-9a-f]' * _KEY}.*"))
+
+
+def tidy(folder: Path, name: str, spec: FeatureSpec, contents: Contents) -> None:
+    """Delete what is of no use beside a sealed store of these contents.
+
+    A run that was stopped between renaming and tidying left it: its own files, and those of other
+    runs that lack the partial file or the journal.
+    """
+    sealed = _stem(name, spec, contents)
+    found = leftovers(folder, name)
+    for leftover in found:
+        both = {leftover.with_suffix(".partial"), leftover.with_suffix(".journal")}
+        if leftover.stem == sealed or not both.issubset(found):
+            leftover.unlink(missing_ok=True)
+
+
+def _stem(name: str, spec: FeatureSpec, contents: Contents) -> str:
+    return f".{name}-{contents.key(spec)[:_KEY]}"
 
 
 def partial_stores(folder: Path, name: str, spec: FeatureSpec) -> list[tuple[Store, set[int]]]:

@@ -283,6 +283,18 @@ def test_a_second_run_does_nothing(small, out, extract, stores_of, decoded):
     assert (states(out), stores_of(out)) == (before, content)
 
 
+def test_a_journal_that_outlived_its_store_is_tidied_up(small, out, extract, monkeypatch):
+    names = sorted(os.listdir(out))
+    real = os.unlink
+    monkeypatch.setattr(os, "unlink", lambda path, *more: str(path).endswith(".journal")
+                        or real(path, *more))
+    assert extract(small, out, "--force").code == 0
+    monkeypatch.undo()
+    assert len(os.listdir(out)) == len(names) + 3
+    assert extract(small, out).nothing_to_do
+    assert sorted(os.listdir(out)) == names
+
+
 def test_a_second_run_reads_no_source(small, out, extract, monkeypatch):
     monkeypatch.setattr(reuse, "digest_of", lambda path: pytest.fail("it was read"))
     assert extract(small, out).nothing_to_do

@@ -14,6 +14,7 @@ from pipeline.store.partial import (
     partial_stores,
     read_journal,
     store_path,
+    tidy,
 )
 from pipeline.store.reader import Store, open_store
 from pipeline.store.schema import Contents
@@ -249,6 +250,22 @@ def test_sealing_tidies_up_after_its_own_feature_alone(tmp_path):
     assert len(leftovers(tmp_path, "mfcc")) == 3
     sealed(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [*others, "mfcc.h5"]
+
+
+def test_what_a_run_left_that_was_stopped_after_renaming_is_deleted(tmp_path):
+    sealed(tmp_path)
+    own = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
+    other = fill(PartialStore(tmp_path, "mfcc", spec_of(sr=22050), CONTENTS), "a")
+    half = PartialStore(tmp_path, "mfcc", spec_of(sr=8000), CONTENTS)
+    for partial in (own, other, half):
+        partial.close()
+    own.partial.unlink()
+    half.journal.unlink()
+    tidy(tmp_path, "mfcc", SPEC, CONTENTS)
+    # Another setting's run can still be resumed.
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [other.journal.name, other.partial.name, "mfcc.h5"]
+    )
 
 
 def test_a_journal_is_read_back(tmp_path):
