@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -207,8 +208,13 @@ class FrameSpool:
                 self._file.seek(0)  # writes what is buffered
             width = self._chunk.shape[1]
             for _ in range((self._taken - self._filled) // _CHUNK):
-                flat = np.fromfile(self._file, np.float32, _CHUNK * width)
-                yield flat.reshape(_CHUNK, width), False
+                chunk = np.empty((_CHUNK, width), np.float32)
+                # Not fromfile(), which takes an error of the disk for the end of the file.
+                with naming(self._folder):
+                    n = self._file.readinto(chunk.data.cast("B"))
+                    if n < chunk.nbytes:
+                        raise OSError(errno.EIO, "frames that were written cannot be read back")
+                yield chunk, False
         yield self._chunk[:self._filled], True
 
 

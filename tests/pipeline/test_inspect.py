@@ -1,5 +1,7 @@
+import errno
 import os
 import subprocess
+from pathlib import Path
 
 import h5py
 import matplotlib.image
@@ -241,6 +243,22 @@ def test_a_plot_that_cannot_be_written(stores, run_stage):
     assert ended.code == 1
     assert "no/where.png: No such file or directory" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_a_plot_that_fails_leaves_the_old_one(stores, call_stage, tmp_path, monkeypatch):
+    path = tmp_path / "clip.png"
+    path.write_bytes(b"old")
+
+    def full(figure, file, **options):
+        Path(file).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    with pytest.raises(OSError, match="No space left") as caught:  # the command's line
+        call_stage("inspect", stores / "mfcc.h5", "--clip", "a.wav", "--plot", path)
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["clip.png"]
 
 
 def test_half_a_listing_is_enough(stores, stage_command, tmp_path):
