@@ -124,8 +124,8 @@ def measure_epochs(store: Store, data: Path, model_name: str, epochs: int) -> No
         keep="best", validate_every=1, precision="float32",
     )
     task = FoldTask(
-        recipe, {}, "", RunFolder(Path(), "benchmark").fold(0), store.path, dataset.classes,
-        training, validation, threads=1, side_by_side=1,
+        recipe, {}, "", RunFolder(Path(), "benchmark").fold(0), store.path, store.digest,
+        dataset.classes, training, validation, threads=1, side_by_side=1,
     )
     moments = store.moments(x.clip_id for x in training)
     model = make_model(recipe, store.spec, len(dataset.classes), fold=0, mean=moments.mean,

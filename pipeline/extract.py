@@ -15,7 +15,8 @@ paths, or the names in the data set's tables if it has some. Training needs prep
 
 A rerun extracts only what is missing: nothing if nothing changed, one store if its settings
 changed, one clip if its file changed. To resume after Ctrl-C, a kill or a power failure, run the
-same command again; the stores are the same bytes as those of an uninterrupted run.
+same command again; the stores are the same bytes as those of an uninterrupted run. A rerun trusts
+the stores; --repair reads them, as inspect --verify does, and extracts damaged clips again.
 
 All bad clips are listed, on the terminal and in problems.csv beside the stores. If there are more
 than --allow-failures accepts, no store is written.
@@ -92,6 +93,9 @@ class Settings:
     force: Annotated[bool, FlagOnly(), Help(
         "extract all clips again, even those that have not changed"
     )] = False
+    repair: Annotated[bool, FlagOnly(), Help(
+        "read the stores, and extract those clips again whose bytes are damaged"
+    )] = False
     dry_run: Annotated[bool, FlagOnly(), Help(
         "print which clips would be decoded, reused or left out, and why; write nothing"
     )] = False
@@ -121,6 +125,8 @@ def run(settings: Settings) -> None:
 
     if settings.jobs == 0:
         raise UsageError(NO_JOBS)
+    if settings.force and settings.repair:
+        raise UsageError("--force extracts all clips again, --repair the damaged ones: give one")
     names = tuple(settings.named) if settings.features is None else settings.features
     stores = [store_path(settings.out, name) for name in names]
     if not settings.dry_run and (settings.force or not all(map(os.path.exists, stores))):
@@ -137,7 +143,7 @@ def run(settings: Settings) -> None:
     print(extract_stores(
         settings.data, settings.out, targets, drop_known_bad=drop_known_bad,
         limit=settings.limit, allow_failures=settings.allow_failures, trim_db=settings.trim_db,
-        jobs=settings.jobs, backend=settings.backend, force=settings.force,
+        jobs=settings.jobs, backend=settings.backend, force=settings.force, repair=settings.repair,
         dry_run=settings.dry_run,
     ))
 

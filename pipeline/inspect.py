@@ -36,8 +36,9 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
+    from pipeline.store.checksums import REPAIR
     from pipeline.store.reader import open_store
-    from pipeline.store.summary import print_clip, print_store
+    from pipeline.store.summary import check_known, print_clip, print_store
 
     if settings.plot and settings.clip is None:
         raise UsageError("--plot draws one clip: name it with --clip ID")
@@ -45,13 +46,14 @@ def run(settings: Settings) -> None:
     for path in settings.stores:
         try:
             store = open_store(path)
+            check_known(store)
+            if settings.clip is None:
+                print_store(store, bands=settings.bands)
         except (StoreError, UsageError) as error:
             failed.append(error)
             print(error, file=sys.stderr)
             continue
-        if settings.clip is None:
-            print_store(store, bands=settings.bands)
-        else:
+        if settings.clip is not None:
             print_clip(store, settings.clip)
             drawn.append(store)
         if settings.verify:
@@ -66,7 +68,7 @@ def run(settings: Settings) -> None:
         draw_clip(drawn, settings.clip, settings.plot)
         print(f"  drawn       {settings.plot}")
     if errors:
-        raise StoreError(f"{len(errors)} mismatches; extract again with --force")
+        raise StoreError(f"{len(errors)} mismatches; {REPAIR}")
     if any(isinstance(error, StoreError) for error in failed):
         raise StoreError(f"{len(failed)} of {len(settings.stores)} stores cannot be read")
     if failed:

@@ -6,6 +6,7 @@ are stored, and become float32 on the way into a batch.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 
 from pipeline.batching.crops import Ints
 from pipeline.runtime.choices import Pad
+from pipeline.store.checksums import frames_intact, require_intact
 from pipeline.store.reader import Store
-from pipeline.store.schema import FeatureSpec
+from pipeline.store.schema import FeatureSpec, as_bytes
 
 PADS = get_args(Pad)
 
@@ -76,7 +78,7 @@ def open_source(
     store: Store, clip_ids: Sequence[str], *, n_frames: int, pad: str, budget: int,
     longest: int | None = None,
 ) -> CropSource:
-    """Prepare some clips of a store for cutting.
+    """Prepare some clips of a store for cutting; their bytes are compared with their checksums.
 
     Parameters
     ----------
@@ -105,7 +107,10 @@ def open_source(
     ValueError
         If `pad` is unknown.
     StoreError
-        If this version does not know the store's feature.
+        If the bytes of some clips are not those that were written; all are named. If this version
+        does not know the store's feature.
+    OSError
+        With the path, if the system cannot read the file.
 
     Examples
     --------
@@ -126,11 +131,13 @@ def open_source(
         raise ValueError(f"pad is {pad!r}; known: {', '.join(PADS)}")
     rows = np.array([store.index_of(clip_id) for clip_id in clip_ids], np.int64)
     start, length = store.start[rows], store.length[rows]
-    # A plain array: slicing np.memmap costs microseconds, as much as a crop.
-    frames = np.asarray(store.frames)
+    frames = store.frames
     in_memory = int(length.sum()) * store.spec.frame_bytes <= budget
     if in_memory:
-        frames, start = _read(frames, start, length)
+        frames, start, damaged = _read(store, rows)
+    else:
+        damaged = [i for i in np.sort(rows).tolist() if not frames_intact(store, i)]
+    require_intact(store, rows.tolist(), damaged)
     return make_source(
         store.spec, clip_ids, frames, start, length, n_frames=n_frames, pad=pad,
         in_memory=in_memory, longest=longest,
@@ -192,12 +199,20 @@ def make_source(
     )
 
 
-def _read(frames: NDArray, start: Ints, length: Ints) -> tuple[NDArray, Ints]:
-    """Read the clips' frames in the order of the file, and return them and each clip's start."""
+def _read(store: Store, rows: Ints) -> tuple[NDArray, Ints, list[int]]:
+    """Read clips in the order of the file.
+
+    Returns their frames, each clip's start in them, and the rows whose checksum is another one.
+    """
+    start, length, frames = store.start[rows], store.length[rows], store.frames
     kept = np.empty((int(length.sum()), *frames.shape[1:]), frames.dtype)
-    at, to = 0, np.empty_like(start)
+    at, to, damaged = 0, np.empty_like(start), []
     for i in np.argsort(start).tolist():
         to[i] = at
-        kept[at:at + length[i]] = frames[start[i]:start[i] + length[i]]
-        at += int(length[i])
-    return kept, to
+        clip = kept[at:at + length[i]]
+        clip[...] = frames[start[i]:start[i] + length[i]]
+        # While the clip is in the processor's cache.
+        if zlib.crc32(as_bytes(clip)) != store.crc32[rows[i]]:
+            damaged.append(int(rows[i]))
+        at += len(clip)
+    return kept, to, damaged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from features.signal.silence import SilenceStream
 from pipeline.audio.decode import Resampler, as_float32
 from pipeline.extraction.targets import Target
 from pipeline.runtime.files import naming
+from pipeline.runtime.problems import BadClip
 
 # Frames handled at a time, and how many a clip may have before they wait on disk (64 MB of 128).
 _CHUNK = 1024
@@ -93,14 +95,27 @@ class FeatureOutput:
         self._stream = self.feature.stream(loudest)
 
     def push(self, frames: np.ndarray, *, last: bool) -> None:
-        """Write what the next front-end frames complete."""
+        """Write what the next front-end frames complete.
+
+        Raises
+        ------
+        BadClip
+            If a value is not finite as it is stored.
+        """
         assert self._stream is not None
         frames = self._stream.push(frames, last=last)
         if len(frames):
             stored, clipped = quantised(frames, self.target.spec.dtype)
+            moments = moments_of(stored, self.target.spec.scale)
+            if not np.isfinite(moments.m2).all():
+                raise BadClip(
+                    "out-of-range",
+                    f"{self.target.name} has values that are NaN or infinite in {stored.dtype}",
+                    "Give the feature another dtype or other settings, or leave the clip out",
+                )
             self.clipped += clipped
             self._writer.write(stored)
-            self._moments.append(moments_of(stored, self.target.spec.scale))
+            self._moments.append(moments)
 
     def finish(self, digest: str, sound: tuple[int, int]) -> None:
         """Write the clip's row."""
@@ -193,8 +208,13 @@ class FrameSpool:
                 self._file.seek(0)  # writes what is buffered
             width = self._chunk.shape[1]
             for _ in range((self._taken - self._filled) // _CHUNK):
-                flat = np.fromfile(self._file, np.float32, _CHUNK * width)
-                yield flat.reshape(_CHUNK, width), False
+                chunk = np.empty((_CHUNK, width), np.float32)
+                # Not fromfile(), which takes an error of the disk for the end of the file.
+                with naming(self._folder):
+                    n = self._file.readinto(chunk.data.cast("B"))
+                    if n < chunk.nbytes:
+                        raise OSError(errno.EIO, "frames that were written cannot be read back")
+                yield chunk, False
         yield self._chunk[:self._filled], True
 
 
@@ -207,7 +227,8 @@ def quantised(frames: np.ndarray, dtype: str) -> tuple[np.ndarray, int]:
         return frames, 0
     frames = as_float32(frames)
     if dtype != "int16":
-        return frames.astype(dtype, copy=False), 0
+        with np.errstate(over="ignore"):
+            return frames.astype(dtype, copy=False), 0
     scaled = frames * np.float32(32768)
     np.rint(scaled, out=scaled)
     if scaled.max() <= 32767 and scaled.min() >= -32768:

@@ -108,7 +108,7 @@ def extract_folder(
             run_extraction(
                 data, out, [target], drop_known_bad=True, limit=None,
                 allow_failures=allow_failures, trim_db=trim_db, jobs=jobs, backend=backend,
-                force=False, dry_run=False,
+                force=False, repair=False, dry_run=False,
                 tell=lambda note: warnings.warn(note, stacklevel=4),
             )
     except BadClipsError as error:

@@ -6,7 +6,7 @@ written. ``extract --dry-run`` prints it, :mod:`pipeline.extraction.run` carries
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -167,7 +167,7 @@ def make_plan(
         decode.update(missing)
         why = (
             available.why_none if available.sealed is None
-            else _changes(available.sealed, contents, states)
+            else _changes(available.sealed, contents, states, available.damaged)
         )
         if done := sum(len(rows) for _, rows in available.partial):
             why += f"; an unfinished run has {_clips(done)}"
@@ -202,6 +202,7 @@ def _is_current(available: ReusableStores, contents: Contents, states: SourceSta
     store = available.sealed
     return (
         store is not None
+        and not available.needs_repair
         and store.contents == contents
         and all(
             clip_id in states.sources and states.sources[clip_id].digest == digest
@@ -223,23 +224,28 @@ def _not_reusable(
     ]
 
 
-def _changes(store: Store, contents: Contents, states: SourceStates) -> str:
+def _changes(
+    store: Store, contents: Contents, states: SourceStates, damaged: Set[str]
+) -> str:
     """Describe how the clips differ from those of a sealed store."""
     before, now = set(store.contents.clip_ids), set(contents.clip_ids)
     out_before = {e.clip_id for e in store.contents.excluded}
     out_now = {e.clip_id for e in contents.excluded}
     changed = sum(
-        clip_id in before and not (
+        clip_id in before and clip_id not in damaged and not (
             (source := states.sources.get(clip_id))
             and store.holds(clip_id, source.digest, n_frames)
         ) for clip_id, n_frames in zip(contents.clip_ids, contents.lengths, strict=True)
     )
     counts = {
-        "changed": changed, "new": len(now - before), "gone": len(before - now - out_now),
+        "damaged": len(damaged & now), "changed": changed, "new": len(now - before),
+        "gone": len(before - now - out_now),
         "left out": len(out_now - out_before),
         "no longer left out": len(out_before - out_now - now),
     }
     found = ", ".join(f"{_clips(n)} {what}" for what, n in counts.items() if n)
+    if not found and store.contents == contents:
+        return "damaged outside of its clips"
     return found or "the order of the clips or the list of bad clips changed"
 
 

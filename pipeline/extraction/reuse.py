@@ -24,6 +24,7 @@ from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.runtime.parallel import imap
 from pipeline.runtime.problems import Problem
 from pipeline.runtime.rows import each_row, write_rows
+from pipeline.store.checksums import damaged_clips
 from pipeline.store.partial import (
     JournalEntry,
     PartialStore,
@@ -31,7 +32,7 @@ from pipeline.store.partial import (
     read_journal,
     store_path,
 )
-from pipeline.store.reader import Store, open_store
+from pipeline.store.reader import Store
 from pipeline.store.schema import FeatureSpec
 
 PROBLEMS, SOURCES = "problems.csv", "sources.csv"
@@ -60,11 +61,17 @@ class ReusableStores:
         Unsealed files, each with its complete rows.
     why_none : str
         Why the sealed store cannot be reused; empty if it can.
+    damaged : frozenset of str
+        Clips of the sealed store that are not intact, as far as it was checked.
+    needs_repair : bool
+        Whether the sealed store is damaged, in these clips or elsewhere.
     """
 
     sealed: Store | None = None
     partial: tuple[tuple[Store, set[int]], ...] = ()
     why_none: str = ""
+    damaged: frozenset[str] = frozenset()
+    needs_repair: bool = False
 
     def clip_ids(self) -> Iterator[str]:
         """Yield every clip that may be reused, and every one that was found bad."""
@@ -77,7 +84,8 @@ class ReusableStores:
     def holds(self, clip_id: str, digest: str, n_frames: int) -> bool:
         """Tell whether one of the stores has a clip of that digest and number of frames."""
         return (
-            self.sealed is not None and self.sealed.holds(clip_id, digest, n_frames)
+            self.sealed is not None and clip_id not in self.damaged
+            and self.sealed.holds(clip_id, digest, n_frames)
         ) or any(
             store.holds(clip_id, digest, n_frames) and store.index_of(clip_id) in rows
             for store, rows in self.partial
@@ -107,7 +115,7 @@ class SourceStates:
 
 
 def find_reusable(
-    out: Path, targets: Iterable[Target], *, force: bool = False
+    out: Path, targets: Iterable[Target], *, force: bool = False, repair: bool = False
 ) -> dict[str, ReusableStores]:
     """Open what earlier runs left of each target, by its name.
 
@@ -118,6 +126,8 @@ def find_reusable(
     targets : iterable of Target
     force : bool
         Reuse nothing.
+    repair : bool
+        Read the sealed stores and find their damaged clips.
 
     Raises
     ------
@@ -129,24 +139,31 @@ def find_reusable(
     if folders:
         raise UsageError(f"{folders[0]} is a folder, where the store has to be written")
     return {
-        t.name: ReusableStores(why_none="--force") if force else _stores_of(out, t.name, t.spec)
+        t.name: ReusableStores(why_none="--force") if force
+        else _stores_of(out, t.name, t.spec, repair=repair)
         for t in targets
     }
 
 
-def _stores_of(out: Path, name: str, spec: FeatureSpec) -> ReusableStores:
+def _stores_of(out: Path, name: str, spec: FeatureSpec, *, repair: bool) -> ReusableStores:
     partial = tuple(partial_stores(out, name, spec))
     path = store_path(out, name)
     if not path.exists():
         return ReusableStores(None, partial, "no store yet")
     try:
-        store = open_store(path)
+        store = Store(path, damaged_rows=True)
     except StoreError:
         # It is replaced only by a complete one.
         return ReusableStores(None, partial, "the store is damaged, or of an old format")
     if store.spec.fingerprint != spec.fingerprint:
         return ReusableStores(None, partial, _difference(store.spec, spec))
-    return ReusableStores(store, partial)
+    if not repair and not store.fault:
+        return ReusableStores(store, partial)
+    damaged = frozenset(damaged_clips(store))
+    return ReusableStores(
+        store, partial, damaged=damaged,
+        needs_repair=bool(damaged or store.fault or store.bytes_beyond),
+    )
 
 
 def _difference(old: FeatureSpec, new: FeatureSpec) -> str:

@@ -25,7 +25,7 @@ from pipeline.runtime.files import flushed_meanwhile
 from pipeline.runtime.parallel import end_workers, imap, worker_count
 from pipeline.runtime.problems import Problem
 from pipeline.runtime.progress import ClipProgress, hours, size
-from pipeline.store.partial import JournalEntry, PartialStore, leftovers, store_path
+from pipeline.store.partial import JournalEntry, PartialStore, leftovers, store_path, tidy
 
 # A task takes about a second: short enough for the progress bar, long enough for its overhead.
 _TASK_SECONDS = 300.0
@@ -102,6 +102,9 @@ def extract(
         for store in plan.stores:
             for leftover in leftovers(out, store.name):
                 leftover.unlink()
+    for store in plan.stores:
+        if store.up_to_date:
+            tidy(out, store.name, store.target.spec, store.contents)
     summary = Summary(
         up_to_date=[s.name for s in plan.stores if s.up_to_date], problems=list(plan.problems)
     )

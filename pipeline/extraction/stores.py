@@ -56,8 +56,8 @@ def extract_stores(
 
 def run_extraction(
     data: Path, out: Path, targets: Sequence[Target], *, drop_known_bad: bool, limit: int | None,
-    allow_failures: int, trim_db: float, jobs: int, backend: str, force: bool, dry_run: bool,
-    tell: Callable[[str], None],
+    allow_failures: int, trim_db: float, jobs: int, backend: str, force: bool, repair: bool,
+    dry_run: bool, tell: Callable[[str], None],
 ) -> Summary | Plan:
     """Plan an extraction and carry the plan out, unless `dry_run`.
 
@@ -72,6 +72,8 @@ def run_extraction(
         See :func:`pipeline.extraction.run.extract`.
     force : bool
         Reuse nothing.
+    repair : bool
+        Check the stores, and extract damaged clips again.
     dry_run : bool
         Write nothing, and need no lock.
     tell : callable
@@ -95,7 +97,7 @@ def run_extraction(
         )
         for note in inputs.notes:
             tell(note)
-        reusable = find_reusable(out, targets, force=force)
+        reusable = find_reusable(out, targets, force=force, repair=repair)
         states = source_states(inputs.root, inputs.clips, out, reusable.values(), **workers)
         plan = make_plan(inputs, targets, reusable, states, allow_failures=allow_failures)
         if dry_run:

@@ -31,6 +31,7 @@ REASONS = {
     "bad-channels": "more than 64 channels",
     "non-finite": "NaN or infinity among the samples",
     "too-loud": "samples more than 60 dB over full scale",
+    "out-of-range": "a feature with values that are NaN or infinite in its dtype",
     "decode-error": "libsndfile fails while decoding",
     "changed": "the file has changed since prepare",
     "duplicate": "a name that appears twice",

@@ -5,6 +5,8 @@ Only stages that draw may import this module: it needs librosa.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from pipeline.runtime.errors import UsageError
+from pipeline.runtime.files import atomic_write
 from pipeline.store.reader import Store
 
 
@@ -42,6 +45,8 @@ def draw_clip(stores: Sequence[Store], clip_id: str, path: Path) -> None:
 
     if path.suffix.lower() != ".png":
         raise UsageError(f"--plot {path}: the name must end in .png")
+    if not path.parent.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     figure, panels = plt.subplots(
         len(stores), squeeze=False, sharex=True, layout="constrained",
         figsize=(10, 4 if len(stores) == 1 else 2.4 * len(stores)),
@@ -53,7 +58,8 @@ def draw_clip(stores: Sequence[Store], clip_id: str, path: Path) -> None:
         f"{clip_id} (dashed: where its sound begins and ends)",
         parse_math=False,  # a dollar in a name is a dollar
     )
-    figure.savefig(path, dpi=120)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=120, format="png")
     plt.close(figure)
 
 

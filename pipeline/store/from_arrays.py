@@ -13,7 +13,7 @@ from features.signal.moments import moments_of
 from pipeline.runtime.files import atomic_write, naming
 from pipeline.store.hdf5 import allocate
 from pipeline.store.schema import Contents, Excluded, FeatureSpec, as_bytes, starts_of
-from pipeline.store.writer import ClipWriter, check_room
+from pipeline.store.writer import ClipWriter
 
 
 def write_store(
@@ -38,7 +38,7 @@ def write_store(
         The feature, its configuration, and the width and dtype of the frames.
     frames : mapping of str to np.ndarray [shape=(n_frames, width) or (n_samples,)]
         By clip id, in the order of the store. Of ``spec.dtype``: int16 samples have full scale at
-        32768. A clip may have no frames.
+        32768, and floating-point values are finite. A clip has at least one frame.
     sound : mapping of str to tuple of int, optional
         First frame and one past the last frame that is not leading or trailing silence; a clip
         that is not named has no silence.
@@ -88,7 +88,6 @@ def write_store(
         tuple(frames), tuple(len(values) for values in frames.values()), tuple(excluded)
     )
     with atomic_write(path) as partial:
-        check_room(partial, spec, contents)
         offsets = allocate(partial, spec, contents)
         starts = starts_of(contents.lengths).tolist()
         for index, (clip_id, values) in enumerate(frames.items()):
@@ -117,9 +116,13 @@ def _errors(
     for clip_id, values in frames.items():
         if values.dtype != spec.dtype or not values.ndim or values.shape[1:] != width:
             errors.append(f"{clip_id!r} has {values.dtype} of shape {values.shape}; needs {needed}")
+        elif not len(values):
+            errors.append(f"{clip_id!r} has no frames")
+        elif not np.isfinite(values).all():
+            errors.append(f"{clip_id!r} has values that are NaN or infinite in {spec.dtype}")
         elif not 0 <= sound[clip_id][0] <= sound[clip_id][1] <= len(values):
             errors.append(f"sound of {clip_id!r} is {sound[clip_id]}; it has {len(values)} frames")
         digest = digests[clip_id]
-        if len(digest) != 64 or not digest.isascii():
+        if len(digest) != 64 or not (digest.isascii() and digest.isalnum()):
             errors.append(f"digest of {clip_id!r} is {digest!r}; needs 64 hexadecimal digits")
     return errors

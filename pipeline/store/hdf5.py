@@ -1,27 +1,52 @@
-"""Allocate a store's HDF5 file and read its tables (the only import of h5py).
+"""Lay out a store's HDF5 file and find its tables (the only import of h5py).
 
-docs/store.md describes the format. No file stays open here: a store is written by offset and read
-through maps.
+docs/store.md describes the format. HDF5 never touches the disk: it lays a file out in memory, and
+of a file that is read it sees the headers, which are checked before any table is read.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
+import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pipeline.runtime.errors import StoreError, UsageError
-from pipeline.store.schema import TABLES, ByteOffsets, Contents, Excluded, FeatureSpec, starts_of
+from pipeline.runtime.errors import StoreError
+from pipeline.runtime.files import naming
+from pipeline.store.file_objects import HeaderReader, SparseImage, pread_into
+from pipeline.store.schema import (
+    DTYPES,
+    TABLES,
+    ByteOffsets,
+    Contents,
+    Excluded,
+    FeatureSpec,
+    starts_of,
+)
+from pipeline.store.writer import pwrite_all
 
 SCHEMA = "audio-feature-store"
 SCHEMA_VERSION = 1
+
+_GROUPS = ("excluded", "moments")
+_EXCLUDED = ("excluded/clip_id", "excluded/reason", "excluded/digest")
+_TEXTS = ("clip_id", *_EXCLUDED)
+_NUMBERS = ("start", "frames", *TABLES)
+
+# Of all that is read when a store is opened, in bytes: the ids of 16 million clips.
+_LARGEST_TABLE = 1 << 30
+
+# Where a superblock of each version holds the file's end.
+_END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 
 # Exceptions that h5py raises for a corrupt file.
 _DAMAGE = (AttributeError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
@@ -38,6 +63,8 @@ class Tables:
     contents_key : str
         The key of the contents at the time the file was laid out.
     offsets : ByteOffsets
+    end : int
+        Size of the file, by its headers (in bytes).
     start, length, count : np.ndarray [shape=(n_clips,), dtype=int64]
     sound : np.ndarray [shape=(n_clips, 2), dtype=int64]
     crc32 : np.ndarray [shape=(n_clips,), dtype=uint32]
@@ -48,6 +75,7 @@ class Tables:
     contents: Contents
     contents_key: str
     offsets: ByteOffsets
+    end: int
     start: np.ndarray
     length: np.ndarray
     count: np.ndarray
@@ -70,10 +98,26 @@ def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> ByteOffsets:
     -------
     offsets : ByteOffsets
         Where to write each dataset.
+
+    Raises
+    ------
+    OSError
+        With the path: no space left, or over a quota or a limit on the size of files. The frames
+        are not written: only when workers write them does the system look for their disk blocks.
     """
+    image = SparseImage()
+    places = _lay_out(image, spec, contents)
+    with naming(path), open(path, "wb") as file:
+        for offset, data in image.pieces:
+            pwrite_all(file.fileno(), data, offset, path)
+        file.truncate(image.size)
+    return _byte_offsets(places, path)
+
+
+def _lay_out(image: SparseImage, spec: FeatureSpec, contents: Contents) -> dict[str, _Place]:
     n = len(contents.clip_ids)
     total = sum(contents.lengths)
-    with _created(path) as file:
+    with _created(image) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["schema_version"] = SCHEMA_VERSION
         file.attrs["feature"] = spec.feature
@@ -86,31 +130,46 @@ def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> ByteOffsets:
         _write(file, "clip_id", _text(contents.clip_ids))
         _write(file, "start", starts_of(contents.lengths))
         _write(file, "length", np.array(contents.lengths, "<i8"))
-        for name in ("clip_id", "reason", "digest"):
-            values = [getattr(e, name) for e in contents.excluded]
-            _write(file, f"excluded/{name}", _text(values))
+        for name in _EXCLUDED:
+            values = [getattr(e, name.partition("/")[2]) for e in contents.excluded]
+            _write(file, name, _text(values))
         for name, (dtype, shape) in _layout(spec, n, total).items():
             if name not in file:
                 _reserve(file, name, shape, dtype)
-        return _places(file, path)
+        # The image gets its size when it is closed.
+        return {name: _place(file, name, sys.maxsize) for name in ("frames", *TABLES)}
 
 
-def _created(path: Path) -> h5py.File:
+@contextmanager
+def _created(image: SparseImage) -> Iterator[h5py.File]:
     """Create a file with its groups, in the format of HDF5 1.10 and without times.
 
     The headers of that format have checksums, so that damage to them is an error and not a crash.
     Unlike those of older formats they hold times, unless told not to.
     """
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     groups = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
     for properties in (creation, groups):
         properties.set_obj_track_times(False)
-    file = h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, creation, access)
-    for name in (b"excluded", b"moments"):
-        h5py.h5g.create(file, name, gcpl=groups)
-    return h5py.File(file)
+    with _driver(image) as access:
+        access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+        file = h5py.h5f.create(b"store", h5py.h5f.ACC_TRUNC, creation, access)
+    for name in _GROUPS:
+        h5py.h5g.create(file, name.encode(), gcpl=groups)
+    with h5py.File(file) as opened:
+        yield opened
+
+
+@contextmanager
+def _driver(file: SparseImage | HeaderReader) -> Iterator[Any]:
+    """Make HDF5 use a file object."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    try:
+        access.set_fileobj_driver(h5py.h5fd.fileobj_driver, file)
+        yield access
+    finally:
+        # If an error kept it until the interpreter ends, HDF5 would crash then.
+        h5py.h5i.dec_ref(access)
 
 
 def _layout(spec: FeatureSpec, n: int, total: int) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -157,88 +216,202 @@ def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], type_: DTypeLik
     )
 
 
-def read_tables(path: Path) -> Tables:
+def read_tables(file: int, path: Path) -> Tables:
     """Read a store's tables.
+
+    Parameters
+    ----------
+    file : int
+        Descriptor of the file.
+    path : Path
+        Its name, for errors.
 
     Raises
     ------
-    UsageError
-        If there is no such file; the message says how to make it.
     StoreError
         If the file is not a store, is damaged, or is of a schema that this version does not read.
+    OSError
+        With the path, if the system cannot read it.
     """
-    with _opened(path) as file:
-        try:
-            return _tables(file, path)
-        except _DAMAGE as error:
-            raise StoreError(f"{path}: damaged: {error}") from None
+    headers = HeaderReader(file)
+    try:
+        with _opened(headers) as opened:
+            spec, places = _read_spec(opened, path), _places(opened, headers.size)
+            key = _text_attribute(opened, "contents_key")
+        return _tables(file, path, spec, places, key)
+    except _DAMAGE as error:
+        if headers.error is not None:
+            with naming(path):
+                raise headers.error from None
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise StoreError(f"{path}: damaged: {error}") from None
 
 
-def _tables(file: h5py.File, path: Path) -> Tables:
-    spec = _read_spec(file, path)
-    excluded = zip(
-        *(_strings(file[f"excluded/{name}"]) for name in ("clip_id", "reason", "digest")),
-        strict=True,
-    )
-    length = file["length"][:]
+@contextmanager
+def _opened(headers: HeaderReader) -> Iterator[h5py.File]:
+    try:
+        with _driver(headers) as access:
+            opened = h5py.File(h5py.h5f.open(b"store", h5py.h5f.ACC_RDONLY, access))
+    except OSError as error:
+        raise ValueError(f"not a readable HDF5 file: {error}") from None
+    with opened:
+        yield opened
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A dataset's bytes in the file."""
+
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def end(self) -> int:
+        return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+
+def _places(file: h5py.File, size: int) -> dict[str, _Place]:
+    """Find every dataset, without reading any.
+
+    Raises ValueError unless each lies in the file, in one piece and apart from the others: other
+    layouts would be read as frames that they are not, and links lead to other files.
+    """
+    for name in _GROUPS:
+        _hard(file, name)
+    places = {name: _place(file, name, size) for name in (*_TEXTS, "length", *_NUMBERS)}
+    taken = sorted((p.offset, p.end, name) for name, p in places.items() if p.offset < p.end)
+    for (_, end, name), (offset, _, other) in itertools.pairwise(taken):
+        if offset < end:
+            raise ValueError(f"{name} and {other} overlap")
+    return places
+
+
+def _hard(file: h5py.File, name: str) -> Any:
+    """Open an object of the file itself."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link")
+    return file[name]
+
+
+def _place(file: h5py.File, name: str, size: int) -> _Place:
+    dataset = _hard(file, name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        raise ValueError(f"{name} is no table")
+    properties = dataset.id.get_create_plist()
+    if properties.get_layout() != h5py.h5d.CONTIGUOUS or properties.get_external_count():
+        raise ValueError(
+            f"{name} does not lie in the file in one piece (h5repack -l CONTI makes it so)"
+        )
+    place = _Place(dataset.id.get_offset() or 0, dataset.dtype, dataset.shape)
+    if place.dtype.hasobject or place.end > size or (place.end and not place.offset):
+        raise ValueError(f"{name} does not lie in the file")
+    return place
+
+
+def _byte_offsets(places: dict[str, _Place], path: Path) -> ByteOffsets:
+    return ByteOffsets(path, places["frames"].offset, {n: places[n].offset for n in TABLES})
+
+
+def _tables(
+    file: int, path: Path, spec: FeatureSpec, places: dict[str, _Place], contents_key: str
+) -> Tables:
+    n = math.prod(places["clip_id"].shape)
+    total = (*places["frames"].shape, 0)[0]
+    for name, (dtype, shape) in _layout(spec, n, total).items():
+        if (places[name].dtype, places[name].shape) != (np.dtype(dtype), shape):
+            raise ValueError(f"{name} is not {dtype} of shape {shape}")
+    for name in _TEXTS:
+        if places[name].dtype.kind != "S" or len(places[name].shape) != 1:
+            raise ValueError(f"{name} is not a list of texts")
+
+    def read(name: str) -> np.ndarray:
+        return _read(file, path, name, places[name])
+
+    start, length = read("start"), read("length")
+    _check_bounds(start, length, total)
+    excluded = zip(*(_strings(read(name)) for name in _EXCLUDED), strict=True)
     contents = Contents(
-        tuple(_strings(file["clip_id"])),
-        tuple(length.tolist()),
+        tuple(_strings(read("clip_id"))), tuple(length.tolist()),
         tuple(Excluded(*each) for each in excluded),
     )
-    n, total = len(contents.clip_ids), int(length.sum())
-    for name, (dtype, shape) in _layout(spec, n, total).items():
-        if (file[name].dtype, file[name].shape) != (np.dtype(dtype), shape):
-            raise ValueError(f"{name} is not {dtype} of shape {shape}")
-    start = file["start"][:]
-    if not np.array_equal(start, starts_of(contents.lengths)[:n]):
-        raise ValueError("start and length do not fit together")
+    if len(set(contents.clip_ids)) < n:
+        raise ValueError("a clip id appears twice")
     return Tables(
-        spec, contents, file.attrs["contents_key"], _places(file, path), start, length,
-        count=file["moments/count"][:], sound=file["sound"][:], crc32=file["crc32"][:],
-        digests=tuple(_strings(file["digest"])),
+        spec, contents, contents_key, _byte_offsets(places, path), _end(file, path), start, length,
+        count=read("moments/count"), sound=read("sound"), crc32=read("crc32"),
+        digests=tuple(_strings(read("digest"), errors="replace")),
     )
 
 
-def _places(file: h5py.File, path: Path) -> ByteOffsets:
-    offsets = {name: file[name].id.get_offset() or 0 for name in ("frames", *TABLES)}
-    return ByteOffsets(path, offsets.pop("frames"), offsets)
+def _read(file: int, path: Path, name: str, place: _Place) -> np.ndarray:
+    n_bytes = place.end - place.offset
+    if n_bytes > _LARGEST_TABLE:
+        # A file may have holes: what it claims takes no space on the disk.
+        raise ValueError(f"{name} claims {n_bytes} bytes")
+    values = np.empty(place.shape, place.dtype)
+    if n_bytes:
+        pread_into(file, values.reshape(-1).view(np.uint8).data, place.offset, path)
+    return values
 
 
-def _opened(path: Path) -> h5py.File:
-    if not path.exists():
-        raise UsageError(f"{path}: no such store. Make it with: python -m pipeline.extract")
-    if not path.is_file():
-        # A pipe would wait for ever.
-        raise UsageError(f"{path}: not a file; name a store, such as stores/mfcc.h5")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise StoreError(f"{path}: not a readable HDF5 file: {error}") from None
+def _end(file: int, path: Path) -> int:
+    """Read where the file ends by its superblock; HDF5 itself only refuses a shorter one."""
+    head = bytearray(64)
+    pread_into(file, memoryview(head), 0, path)
+    at = _END_AT[head[8]]
+    return int.from_bytes(head[at:at + 8], "little")
+
+
+def _check_bounds(start: np.ndarray, length: np.ndarray, total: int) -> None:
+    """Raise ValueError unless the clips follow each other, from 0 to `total` frames."""
+    ends = start + length
+    if not (
+        (start >= 0).all() and (length >= 0).all() and (length <= total).all()
+        and np.array_equal(np.append(start, total), np.append(np.int64(0), ends))
+    ):
+        raise ValueError("start and length do not fit together")
 
 
 def _read_spec(file: h5py.File, path: Path) -> FeatureSpec:
-    attrs = file.attrs
-    if attrs.get("schema") != SCHEMA:
+    if "schema" not in file.attrs or _text_attribute(file, "schema") != SCHEMA:
         raise StoreError(f"{path}: HDF5, but not a store of this pipeline")
-    if attrs["schema_version"] != SCHEMA_VERSION:
+    version = int(_attribute(file, "schema_version"))
+    if version != SCHEMA_VERSION:
         raise StoreError(
-            f"{path}: schema version {attrs['schema_version']}; this version reads "
-            f"{SCHEMA_VERSION}. Extract again."
+            f"{path}: schema version {version}; this version reads {SCHEMA_VERSION}. Extract again."
         )
-    config = json.loads(attrs["config"])
-    width = file["frames"].shape[1] if file["frames"].ndim == 2 else 0
+    config = json.loads(_text_attribute(file, "config"))
+    frames = _place(file, "frames", sys.maxsize)
     spec = FeatureSpec(
-        feature=attrs["feature"], version=int(attrs["feature_version"]),
-        dtype=config.pop("dtype"), width=width, units=attrs["units"], config=config,
+        feature=_text_attribute(file, "feature"), version=int(_attribute(file, "feature_version")),
+        dtype=config.pop("dtype"), width=frames.shape[1] if len(frames.shape) == 2 else 0,
+        units=_text_attribute(file, "units"), config=config,
     )
-    if spec.scale != attrs["scale"]:
+    if spec.dtype not in DTYPES:
+        raise ValueError(f"dtype is {spec.dtype!r}; known: {', '.join(DTYPES)}")
+    if spec.scale != _attribute(file, "scale"):
         raise StoreError(f"{path}: damaged: the scale does not fit the type of the frames")
-    if spec.fingerprint != attrs["fingerprint"]:
+    if spec.fingerprint != _text_attribute(file, "fingerprint"):
         raise StoreError(f"{path}: damaged: the fingerprint does not fit the configuration")
     return spec
 
 
-def _strings(dataset: h5py.Dataset) -> list[str]:
+def _attribute(file: h5py.File, name: str) -> Any:
+    """Read an attribute of one value."""
+    if file.attrs.get_id(name).shape != ():
+        raise ValueError(f"attribute {name} is not one value")
+    return file.attrs[name]
+
+
+def _text_attribute(file: h5py.File, name: str) -> str:
+    value = _attribute(file, name)
+    if not isinstance(value, str):
+        raise ValueError(f"attribute {name} is not a text")
+    return value
+
+
+def _strings(values: np.ndarray, errors: str = "strict") -> list[str]:
     # Three stores of one data set have the same ids and digests.
-    return [sys.intern(value.decode("utf-8")) for value in dataset[:]]
+    return [sys.intern(value.decode("utf-8", errors)) for value in values.tolist()]

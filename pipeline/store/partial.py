@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.runtime.files import atomic_write, flush_folder, naming
+from pipeline.store.checksums import intact, read_blocks
 from pipeline.store.hdf5 import allocate
-from pipeline.store.reader import Store, open_store
+from pipeline.store.reader import Store
 from pipeline.store.schema import (
     TABLES,
     Contents,
@@ -26,9 +26,8 @@ from pipeline.store.schema import (
     row_bytes,
     starts_of,
 )
-from pipeline.store.writer import check_room, pwrite_all
+from pipeline.store.writer import pwrite_all
 
-_COPY = 1 << 23
 # Digits of the contents' key in the names of unfinished files.
 _KEY = 16
 
@@ -67,7 +66,7 @@ class PartialStore:
         self, folder: Path, name: str, spec: FeatureSpec, contents: Contents
     ) -> None:
         self.folder, self.name, self.spec, self.contents = folder, name, spec, contents
-        stem = f".{name}-{contents.key(spec)[:_KEY]}"
+        stem = _stem(name, spec, contents)
         self.partial = folder / f"{stem}.partial"
         self.journal = folder / f"{stem}.journal"
         self.done: dict[int, JournalEntry] = {}
@@ -89,7 +88,6 @@ class PartialStore:
         self.journal.unlink(missing_ok=True)
         # A new inode: a worker of a run that was killed may still write into the old one.
         self.partial.unlink(missing_ok=True)
-        check_room(self.partial, self.spec, self.contents)
         self.offsets = allocate(self.partial, self.spec, self.contents)
         self.journal.touch()
 
@@ -119,25 +117,23 @@ class PartialStore:
         wanted : dict of str to JournalEntry
             The missing clips whose files are unchanged, by id, each with its line for the journal.
         """
-        file = os.open(source.path, os.O_RDONLY)
         target = os.open(self.partial, os.O_WRONLY)
         try:
             for clip_id, entry in wanted.items():
                 n_frames = self.contents.lengths[entry.index]
                 if not source.holds(clip_id, entry.digest, n_frames):
                     continue
-                if self._copy(source, source.index_of(clip_id), file, target, entry.index):
+                if self._copy(source, source.index_of(clip_id), target, entry.index):
                     self.record(entry)
         finally:
-            os.close(file)
             os.close(target)
 
-    def _copy(self, source: Store, i: int, file: int, target: int, index: int) -> bool:
-        row = read_row(file, source.offsets, self.spec, i)
+    def _copy(self, source: Store, i: int, target: int, index: int) -> bool:
+        row = read_row(source.file, source.offsets, self.spec, i)
         if row is None:
             return False
         offset, crc = self.offsets.frames + self.start(index) * self.spec.frame_bytes, 0
-        for data in _blocks(file, source, i):
+        for data in read_blocks(source, i):
             crc = zlib.crc32(data, crc)
             pwrite_all(target, memoryview(data), offset, self.partial)
             offset += len(data)
@@ -182,7 +178,7 @@ class PartialStore:
 
     def reopened(self) -> Store:
         """Open the partial file, with its tables as they are now."""
-        return open_store(self.partial)
+        return Store(self.partial, damaged_rows=True)
 
     def close(self) -> None:
         """Close the journal; the partial file and the journal stay for the next run."""
@@ -198,6 +194,24 @@ def leftovers(folder: Path, name: str) -> list[Path]:
     """List the partial files and journals of unfinished runs."""
     # With the key's length: the files of mfcc are not those of mfcc-deltas.
     return sorted(folder.glob(f".{name}-{'[0-9a-f]' * _KEY}.*"))
+
+
+def tidy(folder: Path, name: str, spec: FeatureSpec, contents: Contents) -> None:
+    """Delete what is of no use beside a sealed store of these contents.
+
+    A run that was stopped between renaming and tidying left it: its own files, and those of other
+    runs that lack the partial file or the journal.
+    """
+    sealed = _stem(name, spec, contents)
+    found = leftovers(folder, name)
+    for leftover in found:
+        both = {leftover.with_suffix(".partial"), leftover.with_suffix(".journal")}
+        if leftover.stem == sealed or not both.issubset(found):
+            leftover.unlink(missing_ok=True)
+
+
+def _stem(name: str, spec: FeatureSpec, contents: Contents) -> str:
+    return f".{name}-{contents.key(spec)[:_KEY]}"
 
 
 def partial_stores(folder: Path, name: str, spec: FeatureSpec) -> list[tuple[Store, set[int]]]:
@@ -223,33 +237,6 @@ def read_journal(path: Path) -> list[JournalEntry]:
     return entries
 
 
-def intact(store: Store, index: int) -> bool:
-    """Check a clip's frames and row against their checksums."""
-    if not 0 <= index < len(store):
-        return False
-    file = os.open(store.path, os.O_RDONLY)
-    try:
-        crc = 0
-        for data in _blocks(file, store, index):
-            crc = zlib.crc32(data, crc)
-        row = read_row(file, store.offsets, store.spec, index)
-        return crc == store.crc32[index] and row is not None
-    finally:
-        os.close(file)
-
-
-def _blocks(file: int, store: Store, index: int) -> Iterator[bytes]:
-    """Read a clip's frames in blocks. Mapped pages would count as memory in use."""
-    offset = store.offsets.frames + int(store.start[index]) * store.spec.frame_bytes
-    left = int(store.length[index]) * store.spec.frame_bytes
-    while left:
-        data = os.pread(file, min(_COPY, left), offset)
-        if not data:
-            return
-        yield data
-        offset, left = offset + len(data), left - len(data)
-
-
 def _line(entry: JournalEntry) -> str:
     return f"{entry.index} {entry.size} {entry.mtime_ns} {entry.digest}\n"
 
@@ -259,6 +246,7 @@ def _open_partial(partial: Path, journal: Path) -> Store | None:
     if not (partial.exists() and journal.exists()):
         return None
     try:
-        return open_store(partial)
+        # Rows of clips that are not finished are of any bytes.
+        return Store(partial, damaged_rows=True)
     except (StoreError, UsageError):
         return None

@@ -1,13 +1,17 @@
 """Read a sealed store. docs/store.md describes the format.
 
-A store is one plain HDF5 file per feature. Here it is opened once for its tables, then mapped: a
-random crop takes microseconds, and no HDF5 handle stays open.
+A store is one plain HDF5 file per feature. Here it is opened once: its tables are read and its
+frames mapped, so that a random crop takes microseconds. No HDF5 handle stays open, but the file
+does: a store that is replaced meanwhile stays the one that was opened.
 """
 
 from __future__ import annotations
 
+import hashlib
+import mmap
 import os
-import zlib
+import stat
+import weakref
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from features.signal.moments import Moments, merge_arrays
-from pipeline.runtime.errors import StoreError
+from pipeline.runtime.errors import StoreError, UsageError, listed
+from pipeline.store.checksums import REPAIR, damaged_rows, frames_intact
+from pipeline.store.file_objects import pread_into
 from pipeline.store.hdf5 import read_tables
-from pipeline.store.schema import as_bytes, read_row
+from pipeline.store.schema import as_bytes
 
 
 def open_store(path: str | Path) -> Store:
@@ -38,6 +44,8 @@ def open_store(path: str | Path) -> Store:
         If there is no such file; the message says how to make it.
     StoreError
         If the file is not a store, is damaged, or is of a schema that this version does not read.
+    OSError
+        With the path, if the system cannot read the file.
 
     Examples
     --------
@@ -62,6 +70,9 @@ class Store:
     ----------
     path : Path
         The file; :func:`open_store` takes a str too.
+    damaged_rows : bool
+        Open it even if the rows of some clips cannot be true, or clips are not those that were
+        written, to copy what is intact.
 
     Attributes
     ----------
@@ -69,6 +80,8 @@ class Store:
         The feature, its configuration and its fingerprint.
     contents : Contents
         Clip ids, lengths (in frames), and the bad clips that were left out.
+    file : int
+        Descriptor of the open file, for ``pread``; it is closed with the store.
     frames : np.ndarray [shape=(n_frames, width) or (n_samples,), dtype=spec.dtype]
         All frames as they are stored, mapped from the file.
     start, length : np.ndarray [shape=(n_clips,), dtype=int64]
@@ -98,26 +111,58 @@ class Store:
     ((3, 2), (2, 2))
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, damaged_rows: bool = False) -> None:
         self.path = path
-        tables = read_tables(path)
+        self.file = _descriptor(path)
+        weakref.finalize(self, os.close, self.file)
+        tables = read_tables(self.file, path)
         self.spec, self.contents, self.offsets = tables.spec, tables.contents, tables.offsets
         self.start, self.length, self.sound = tables.start, tables.length, tables.sound
         self.crc32, self.digests, self.count = tables.crc32, tables.digests, tables.count
-        self._key = tables.contents_key
+        self._key, self._end = tables.contents_key, tables.end
         shape = (self.length.sum(), self.spec.width) if self.spec.width else (self.length.sum(),)
         dtype = np.dtype(self.spec.dtype).newbyteorder("<")
-        needed = int(np.prod(shape)) * dtype.itemsize
-        if path.stat().st_size < self.offsets.frames + needed:
-            raise StoreError(f"{path}: damaged: the file ends before its frames do")
         self.frames = (
-            np.memmap(path, dtype, "r", self.offsets.frames, shape)
-            if needed else np.empty(shape, dtype)
+            np.ndarray(shape, dtype, mmap.mmap(self.file, 0, access=mmap.ACCESS_READ),
+                       self.offsets.frames)
+            if self.length.any() else np.empty(shape, dtype)
         )
+        if not damaged_rows and (fault := self.fault):
+            raise StoreError(f"{fault}; {REPAIR}")
+
+    @cached_property
+    def fault(self) -> str:
+        """What cannot be true of the tables, as is seen without a checksum; empty if nothing."""
+        if bad := self._impossible_rows():
+            return f"{self.path}: the tables are damaged in the rows of {listed(bad)}"
+        if self.contents.key(self.spec) != self._key:
+            return f"{self.path}: the clip ids or lengths are not those that were written"
+        return ""
+
+    @property
+    def bytes_beyond(self) -> int:
+        """Bytes of the file after the end that its headers name."""
+        return os.fstat(self.file).st_size - self._end
+
+    def _impossible_rows(self) -> list[str]:
+        """List the clips whose sound is not within them, or whose digest is no text."""
+        first, last = self.sound.T
+        bad = (first < 0) | (first > last) | (last > self.length)
+        return [
+            clip_id
+            for clip_id, digest, wrong in zip(
+                self.contents.clip_ids, self.digests, bad.tolist(), strict=True)
+            if wrong or not (digest.isascii() and digest.isalnum())
+        ]
 
     @cached_property
     def _index(self) -> dict[str, int]:
         return {clip_id: i for i, clip_id in enumerate(self.contents.clip_ids)}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the clips and their checksums: that of another extraction is another one."""
+        return hashlib.sha256(self._key.encode() + self.crc32.tobytes()).hexdigest()
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -131,10 +176,9 @@ class Store:
 
     def _moments_table(self, name: str) -> np.ndarray:
         # 50 MB for 25,000 clips of 128 bands: read when asked for, not when opened.
-        shape = (len(self), max(1, self.spec.width))
-        if not len(self):
-            return np.empty(shape)
-        return np.array(np.memmap(self.path, "<f8", "r", self.offsets.tables[name], shape))
+        values = np.empty((len(self), max(1, self.spec.width)), "<f8")
+        pread_into(self.file, as_bytes(values), self.offsets.tables[name], self.path)
+        return values
 
     def __len__(self) -> int:
         return len(self.contents.clip_ids)
@@ -266,11 +310,21 @@ class Store:
             If the store has no such clip.
         ValueError
             If there are no clips.
+        StoreError
+            If they are not finite.
         """
         rows = slice(None) if clip_ids is None else [self.index_of(c) for c in clip_ids]
         if not len(self.count[rows]):
             raise ValueError(f"{self.path}: moments over no clips")
-        return merge_arrays(self.count[rows], self.mean[rows], self.m2[rows])
+        merged = merge_arrays(self.count[rows], self.mean[rows], self.m2[rows])
+        if not (np.isfinite(merged.mean).all() and np.isfinite(merged.m2).all()):
+            bad = np.flatnonzero(~np.isfinite(self.m2).all(axis=1))
+            raise StoreError(
+                f"{self.path}: NaN or infinite values in {len(bad)} clips: "
+                f"{listed([self.contents.clip_ids[i] for i in bad.tolist()])}. Extract them with "
+                "another dtype or other settings"
+            )
+        return merged
 
     def mean_std(self, clip_ids: Iterable[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Compute mean and population standard deviation of each value of a frame.
@@ -291,6 +345,8 @@ class Store:
             If the store has no such clip.
         ValueError
             If there are no clips.
+        StoreError
+            If they are not finite.
         """
         moments = self.moments(clip_ids)
         return moments.mean, moments.std
@@ -299,22 +355,37 @@ class Store:
         """Check all checksums, and yield a sentence for each mismatch.
 
         The clips' ids and lengths are checked against the key of the contents, each clip's frames
-        and each row of the tables against their own checksums.
+        and each row of the tables against their own checksums, and the file's size against the one
+        that its headers name.
 
         Yields
         ------
         error : str
             The file, the clip and what is wrong; nothing for a sound store.
         """
-        if self.contents.key(self.spec) != self._key:
-            yield f"{self.path}: the clip ids or lengths are not those that were written"
-        file = os.open(self.path, os.O_RDONLY)
-        try:
-            for i, clip_id in enumerate(self.contents.clip_ids):
-                stored = self.frames[self.start[i]:self.start[i] + self.length[i]]
-                if zlib.crc32(as_bytes(stored)) != self.crc32[i]:
-                    yield f"{self.path}: {clip_id}: the frames do not have their checksum"
-                if read_row(file, self.offsets, self.spec, i) is None:
-                    yield f"{self.path}: {clip_id}: the row of the tables is damaged"
-        finally:
-            os.close(file)
+        if self.fault:
+            yield self.fault
+        if self.bytes_beyond:
+            yield (f"{self.path}: {self.bytes_beyond} bytes after the store's end, which are none "
+                   "of its")
+        rows = set(damaged_rows(self))
+        for i, clip_id in enumerate(self.contents.clip_ids):
+            if not frames_intact(self, i):
+                yield f"{self.path}: {clip_id}: the frames do not have their checksum"
+            if i in rows:
+                yield f"{self.path}: {clip_id}: the row of the tables is damaged"
+
+
+def _descriptor(path: Path) -> int:
+    """Open a file; errors of the system stay what they are: they are no damage."""
+    try:
+        # A pipe would wait for ever.
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: no such store. Make it with: python -m pipeline.extract"
+        ) from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise UsageError(f"{path}: not a file; name a store, such as stores/mfcc.h5")
+    return file

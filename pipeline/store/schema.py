@@ -27,6 +27,9 @@ from pipeline.runtime.problems import Problem
 if TYPE_CHECKING:
     from features.base import Feature
 
+# Of the frames.
+DTYPES = ("int16", "float16", "float32")
+
 # Per-clip tables: name -> (dtype, values per row; None: one scalar, 0: the feature's width).
 TABLES: dict[str, tuple[str, int | None]] = {
     "crc32": ("<u4", None),
@@ -238,7 +241,7 @@ def read_row(
 
 def starts_of(lengths: Sequence[int]) -> np.ndarray:
     """Compute the first frame of each clip. [shape=(n_clips,), dtype=int64]"""
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)[:-1]]).astype(np.int64)
+    return np.append(np.int64(0), np.cumsum(lengths, dtype=np.int64))[:-1]
 
 
 def as_bytes(frames: np.ndarray) -> memoryview:

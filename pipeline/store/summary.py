@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.runtime.errors import UsageError
+from pipeline.runtime.errors import StoreError, UsageError
 from pipeline.runtime.progress import hours, size
 from pipeline.store.reader import Store
 
 # Statistics of this many values stand beside each other.
 _COLUMNS = 4
+
+
+def check_known(store: Store) -> None:
+    """Raise a StoreError with the path if this version does not know the feature of a store."""
+    try:
+        _ = store.spec.declaration
+    except StoreError as error:
+        raise StoreError(f"{store.path}: {error}") from None
 
 
 def print_store(store: Store, *, bands: bool = False) -> None:
@@ -28,6 +36,9 @@ def print_store(store: Store, *, bands: bool = False) -> None:
     print(f"  feature     {spec.feature}, version {spec.version}, {spec.dtype}, in {spec.units}")
     print(f"  settings    {', '.join(f'{k}={v}' for k, v in sorted(spec.config.items()))}")
     print(f"  fingerprint {spec.fingerprint}")
+    if not lengths.any():
+        print(f"  clips       {len(store)}, without frames")
+        return
     print(f"  clips       {len(store)}, {hours(float(lengths.sum()) * step)}, "
           f"{lengths.min() * step:.2f} to {lengths.max() * step:.2f} s")
     print(f"  frames      {lengths.sum()} of {values}, every {step * 1000:.3g} ms")

@@ -9,11 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from features.signal.moments import Moments
-from pipeline.runtime.files import naming
-from pipeline.store.schema import ByteOffsets, ClipRow, Contents, FeatureSpec, as_bytes
-
-# HDF5 writes less than this besides the clips' ids, starts and lengths.
-_HEADERS = 32_768
+from pipeline.store.schema import ByteOffsets, ClipRow, FeatureSpec, as_bytes
 
 
 class ClipWriter:
@@ -99,24 +95,6 @@ def pwrite_all(file: int, data: bytes | memoryview, offset: int, path: Path) -> 
             data, offset = data[written:], offset + written
     except OSError as error:
         raise _naming(error, path) from None
-
-
-def check_room(path: Path, spec: FeatureSpec, contents: Contents) -> None:
-    """Make a file of a store's size, so that HDF5 does not have to find out that it does not fit.
-
-    HDF5 reports that in a page of text, or crashes. The frames are not written: only when workers
-    write them does the system look for their disk blocks.
-
-    Raises
-    ------
-    OSError
-        With the path: no space left, or over a quota or a limit on the size of files.
-    """
-    names = [*contents.clip_ids, *(e.clip_id for e in contents.excluded)]
-    by_hdf5 = _HEADERS + len(names) * (96 + max(len(name.encode()) for name in names))
-    with naming(path), open(path, "wb") as file:
-        file.write(bytes(by_hdf5))
-        file.truncate(by_hdf5 + contents.n_bytes(spec))
 
 
 def _naming(error: OSError, path: Path) -> OSError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import keras
 
+from pipeline.runtime.errors import StoreError
 from pipeline.store.reader import open_store
 from pipeline.training import checkpoint
 from pipeline.training import tensorflow_setup as backend
@@ -37,7 +38,7 @@ def train_fold(task: FoldTask) -> int:
     UsageError
         If the model cannot take such crops or settings.
     StoreError
-        If the state to resume from is damaged.
+        If the state to resume from is damaged, or the store was replaced since the run began.
     PipelineError
         If the loss becomes NaN or infinite, or another process trains this fold.
     """
@@ -52,6 +53,9 @@ def _train(task: FoldTask) -> None:
     recipe, folder = task.recipe, task.folder
     display = EpochDisplay(task.fold, recipe.epochs, alone=task.side_by_side == 1)
     store = open_store(task.store)
+    if store.digest != task.store_digest:
+        raise StoreError(f"{store.path} was replaced while the run was trained. To train it on the "
+                         "new store, rerun the same command")
     # Of the training clips alone.
     moments = store.moments(x.clip_id for x in task.training)
     data = open_fold_data(task, store)

@@ -121,7 +121,7 @@ def train_run(
     side_by_side = max(1, min(jobs, len(left)))
     tasks = [
         FoldTask(recipe, identities.fold_identity(identity, fold), sources, folder.fold(fold),
-                 store.path, dataset.classes, *splits[fold], threads=threads,
+                 store.path, store.digest, dataset.classes, *splits[fold], threads=threads,
                  side_by_side=side_by_side, teacher=teachers.get(fold),
                  initial=initial.get(fold))
         for fold in left

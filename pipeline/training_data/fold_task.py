@@ -24,6 +24,8 @@ class FoldTask:
         From :func:`pipeline.training.network_task.sources_digest`, recorded beside it.
     folder : FoldFolder
     store : Path
+    store_digest : str
+        Of the store when the run began, see :attr:`pipeline.store.reader.Store.digest`.
     classes : tuple of str
     training, validation : tuple of Label
     threads : int
@@ -42,6 +44,7 @@ class FoldTask:
     sources: str
     folder: FoldFolder
     store: Path
+    store_digest: str
     classes: tuple[str, ...]
     training: tuple[Label, ...]
     validation: tuple[Label, ...]

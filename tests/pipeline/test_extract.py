@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import fcntl
 import io
 import os
@@ -282,6 +283,18 @@ def test_a_second_run_does_nothing(small, out, extract, stores_of, decoded):
     assert (states(out), stores_of(out)) == (before, content)
 
 
+def test_a_journal_that_outlived_its_store_is_tidied_up(small, out, extract, monkeypatch):
+    names = sorted(os.listdir(out))
+    real = os.unlink
+    monkeypatch.setattr(os, "unlink", lambda path, *more: str(path).endswith(".journal")
+                        or real(path, *more))
+    assert extract(small, out, "--force").code == 0
+    monkeypatch.undo()
+    assert len(os.listdir(out)) == len(names) + 3
+    assert extract(small, out).nothing_to_do
+    assert sorted(os.listdir(out)) == names
+
+
 def test_a_second_run_reads_no_source(small, out, extract, monkeypatch):
     monkeypatch.setattr(reuse, "digest_of", lambda path: pytest.fail("it was read"))
     assert extract(small, out).nothing_to_do
@@ -401,6 +414,61 @@ def test_damaged_clips_are_not_reused(small, out, extract, stores_of, tone, deco
     assert stores_of(out) == stores_of(small.root / "scratch")
 
 
+def flip(path, at):
+    with open(path, "r+b") as file:
+        byte = os.pread(file.fileno(), 1, at)[0]
+        os.pwrite(file.fileno(), bytes([byte ^ 1]), at)
+
+
+def test_repair_extracts_damaged_clips_alone(small, out, extract, stores_of, decoded):
+    before = stores_of(out)
+    store = open_store(out / "mfcc.h5")
+    flip(store.path, store.offsets.frames + int(store.start[2]) * store.spec.frame_bytes)
+    store = open_store(out / "logmel.h5")
+    flip(store.path, store.offsets.tables["moments/m2"] + 4 * 128 * 8)
+    with open(out / "waveform.h5", "ab") as file:
+        file.write(b"junk")
+    decoded.clear()
+    assert extract(small, out).nothing_to_do
+    planned = extract(small, out, "--repair", "--dry-run")
+    for name, why in (("mfcc", "1 clip damaged"), ("logmel", "1 clip damaged"),
+                      ("waveform", "damaged outside of its clips")):
+        assert re.search(rf"{name}\.h5 .* {why}\n", planned.out)
+    ended = extract(small, out, "--repair")
+    assert (ended.code, ended.extracted, ended.reused) == (0, 2, 4)
+    assert sorted(decoded) == ["0002.wav", "0004.wav"]
+    assert stores_of(out) == before
+    assert extract(small, out, "--repair").nothing_to_do
+
+
+@pytest.mark.parametrize(("table", "at", "n"), [("sound", 16 * 3 + 7, 1), ("digest", 64 * 3, 1)])
+def test_a_store_that_does_not_open_is_repaired_unasked(
+    small, out, extract, stores_of, decoded, table, at, n
+):
+    before = stores_of(out)
+    with open(out / "mfcc.h5", "r+b") as file:
+        file.seek(open_store(out / "mfcc.h5").offsets.tables[table] + at)
+        file.write(b"\x8f")
+    decoded.clear()
+    assert extract(small, out).extracted == n
+    assert decoded == ["0003.wav"]
+    assert stores_of(out) == before
+
+
+def test_a_store_that_cannot_be_read_is_not_replaced(small, out, extract, monkeypatch):
+    before, real = states(out), os.open
+
+    def refused(path, *more):
+        if str(path) == str(out / "mfcc.h5"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *more)
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(PermissionError, match=r"mfcc\.h5"):  # the command's line
+        extract(small, out, "--n-mels", 40)
+    assert states(out) == before
+
+
 # Settings
 
 
@@ -414,6 +482,7 @@ def test_a_data_set_is_prepared_on_the_fly(small, out, run_stage, stores_of, tmp
 
 @pytest.mark.parametrize(("flags", "said"), [
     (("--jobs", 0), "--jobs is 0"),
+    (("--force", "--repair"), "give one"),
     (("--jobs", -2), "--jobs"),
     (("--sr", 999), "--sr"),
     (("--sr", "fast"), "--sr"),

@@ -1,12 +1,17 @@
+import errno
 import os
 import subprocess
+from pathlib import Path
 
 import h5py
 import matplotlib.image
 import numpy as np
 import pytest
 
+from pipeline.store.from_arrays import write_store
+from pipeline.store.partial import PartialStore
 from pipeline.store.reader import open_store
+from pipeline.store.schema import Contents, FeatureSpec
 
 NAMES = ("a.wav", "b.wav", "dir/c.wav", "$x_$.wav", "日本 “ü”.wav", "one sample.wav")
 
@@ -101,6 +106,7 @@ def test_a_flipped_byte_is_found_and_its_clip_named(copy, run_stage, where):
     assert "b.wav: " in ended.err
     assert "a.wav" not in ended.err
     assert "1 mismatches" in ended.err
+    assert "again with: python -m pipeline.extract --repair" in ended.err
     assert "Traceback" not in ended.err
 
 
@@ -145,6 +151,21 @@ def test_the_other_stores_are_shown_all_the_same(stores, copy, run_stage):
     assert "nowhere.h5: no such store" in ended.err
     assert "waveform, version 2" in ended.out
     assert "0 mismatches" in ended.out
+
+
+def test_a_store_of_no_clips_or_of_an_unknown_kind(stores, call_stage, tmp_path):
+    spec = FeatureSpec("mfcc", 1, "float32", 3, "dB", open_store(stores / "mfcc.h5").spec.config)
+    PartialStore(tmp_path, "none", spec, Contents((), ())).seal()
+    write_store(tmp_path / "other.h5", FeatureSpec("chroma", 1, "float32", 1, "dB", {}),
+                {"a": np.zeros((1, 1), np.float32)})
+    for flags in ((), ("--verify",), ("--clip", "a.wav")):
+        ended = call_stage("inspect", tmp_path / "other.h5", stores / "mfcc.h5", *flags)
+        assert ended.code == 4
+        assert f"{tmp_path / 'other.h5'}: a store of another version" in ended.err
+        assert "mfcc" in ended.out
+    ended = call_stage("inspect", tmp_path / "none.h5", "--verify")
+    assert (ended.code, ended.err) == (0, "")
+    assert "clips       0, without frames" in ended.out
 
 
 def test_one_clip(stores, call_stage):
@@ -222,6 +243,22 @@ def test_a_plot_that_cannot_be_written(stores, run_stage):
     assert ended.code == 1
     assert "no/where.png: No such file or directory" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_a_plot_that_fails_leaves_the_old_one(stores, call_stage, tmp_path, monkeypatch):
+    path = tmp_path / "clip.png"
+    path.write_bytes(b"old")
+
+    def full(figure, file, **options):
+        Path(file).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    with pytest.raises(OSError, match="No space left") as caught:  # the command's line
+        call_stage("inspect", stores / "mfcc.h5", "--clip", "a.wav", "--plot", path)
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["clip.png"]
 
 
 def test_half_a_listing_is_enough(stores, stage_command, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from features.logmel import LogMel
+from features.pcen import Pcen
 from features.waveform import Waveform
 from pipeline.extraction import extract_folder
 from pipeline.runtime.errors import BadClipsError, PipelineError, UsageError
@@ -161,3 +162,17 @@ def test_two_folders_into_one_are_not_mixed(recordings, tmp_path, tone):
     assert list(store) == ["b.wav"]
     with pytest.raises(PipelineError):
         extract_folder(recordings / "b.wav", FEATURE, out=tmp_path / "out")
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_that_a_dtype_cannot_hold_are_a_problem_of_the_clip(tmp_path, tone):
+    soundfile.write(tmp_path / "quiet.wav", np.zeros(8000), 16000)
+    soundfile.write(tmp_path / "loud.wav", tone(0.5, sr=16000), 16000)
+    pcen = {"sr": 16000, "n_fft": 512, "hop_length": 256, "n_mels": 32, "gain": 0.0, "power": 1.0}
+    with pytest.raises(BadClipsError) as caught:
+        extract_folder(tmp_path, Pcen(dtype="float16", **pcen), out=tmp_path / "out", jobs=1)
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.reason) == ("loud.wav", "out-of-range")
+    assert problem.found == "pcen has values that are NaN or infinite in float16"
+    store = extract_folder(tmp_path, Pcen(dtype="float32", **pcen), out=tmp_path / "out", jobs=1)
+    assert np.isfinite(store.mean_std()).all()

@@ -71,6 +71,10 @@ def test_the_bytes_are_those_of_a_store_that_was_filled_by_workers(tmp_path):
     (FRAMES, {"sound": {"a": (2, 4)}}, r"sound of 'a' is \(2, 4\); it has 3 frames"),
     (FRAMES, {"sound": {"z": (0, 1)}}, "sound names 'z', which has no frames"),
     (FRAMES, {"digests": {"a": "short"}}, "digest of 'a' is 'short'; needs 64"),
+    (FRAMES, {"digests": {"a": " " * 64}}, "needs 64"),
+    ({"a": np.zeros((0, 2), np.float32)}, {}, "'a' has no frames"),
+    ({"a": np.array([[0, np.inf]], np.float32)}, {}, "'a' has values that are NaN or infinite"),
+    ({"a": np.array([[np.nan, 0]], np.float32)}, {}, "'a' has values that are NaN or infinite"),
     (FRAMES, {"digests": {"z": "0" * 64}}, "digests names 'z', which has no frames"),
 ])
 def test_what_does_not_fit_is_an_error_and_no_file(tmp_path, frames, options, match):

@@ -14,8 +14,9 @@ from pipeline.store.partial import (
     partial_stores,
     read_journal,
     store_path,
+    tidy,
 )
-from pipeline.store.reader import open_store
+from pipeline.store.reader import Store, open_store
 from pipeline.store.schema import Contents
 from pipeline.store.writer import ClipWriter
 
@@ -205,7 +206,7 @@ def test_unchanged_clips_are_reused(tmp_path):
 
 def test_clips_are_copied_in_pieces(tmp_path, monkeypatch):
     whole = sealed(tmp_path / "whole").read_bytes()
-    monkeypatch.setattr("pipeline.store.partial._COPY", 7)
+    monkeypatch.setattr("pipeline.store.checksums._BLOCK", 7)
     partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
     partial.reuse(open_store(tmp_path / "whole" / "mfcc.h5"), wanted(partial, "abcd"))
     assert partial.seal().read_bytes() == whole
@@ -217,7 +218,7 @@ def test_a_damaged_clip_is_not_reused(tmp_path, where):
     offsets = open_store(path).offsets
     flip(path, offsets.frames + 3 * 12 if where == "frames" else offsets.tables["sound"] + 16)
     partial = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
-    partial.reuse(open_store(path), wanted(partial, "abcd"))
+    partial.reuse(Store(path, damaged_rows=True), wanted(partial, "abcd"))
     assert done(partial) == "acd"
     assert fill(partial, "b").seal().read_bytes() == sealed(tmp_path / "whole").read_bytes()
 
@@ -249,6 +250,22 @@ def test_sealing_tidies_up_after_its_own_feature_alone(tmp_path):
     assert len(leftovers(tmp_path, "mfcc")) == 3
     sealed(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [*others, "mfcc.h5"]
+
+
+def test_what_a_run_left_that_was_stopped_after_renaming_is_deleted(tmp_path):
+    sealed(tmp_path)
+    own = PartialStore(tmp_path, "mfcc", SPEC, CONTENTS)
+    other = fill(PartialStore(tmp_path, "mfcc", spec_of(sr=22050), CONTENTS), "a")
+    half = PartialStore(tmp_path, "mfcc", spec_of(sr=8000), CONTENTS)
+    for partial in (own, other, half):
+        partial.close()
+    own.partial.unlink()
+    half.journal.unlink()
+    tidy(tmp_path, "mfcc", SPEC, CONTENTS)
+    # Another setting's run can still be resumed.
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [other.journal.name, other.partial.name, "mfcc.h5"]
+    )
 
 
 def test_a_journal_is_read_back(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from features.signal.moments import moments_of
 from pipeline.runtime.files import naming
 from pipeline.store import writer as writers
+from pipeline.store.hdf5 import allocate
 from pipeline.store.schema import (
     TABLES,
     ByteOffsets,
@@ -21,7 +22,7 @@ from pipeline.store.schema import (
     read_row,
     row_bytes,
 )
-from pipeline.store.writer import ClipWriter, check_room, pwrite_all
+from pipeline.store.writer import ClipWriter, pwrite_all
 
 SPEC = FeatureSpec(
     feature="mfcc", version=1, dtype="float32", width=3, units="dB",
@@ -130,13 +131,13 @@ def test_an_error_of_the_system_gets_the_path(tmp_path):
         raise ValueError("as it is")
 
 
-def test_a_store_that_is_over_a_limit_is_named_before_hdf5_sees_it(tmp_path):
+def test_a_store_that_is_over_a_limit_is_named(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     contents = Contents(("a",), (10**6,))
     resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, hard))
     try:
         with pytest.raises(OSError, match="too large") as caught:
-            check_room(tmp_path / "store", SPEC, contents)
+            allocate(tmp_path / "store", SPEC, contents)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.filename == str(tmp_path / "store")

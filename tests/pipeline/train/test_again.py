@@ -7,8 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.runs.fold_folder import FoldFolder
 from pipeline.runs.folder import RunFolder
 from pipeline.training_data import fold_data
 from training_world import (
@@ -98,6 +100,27 @@ def test_a_fold_in_training_cannot_be_trained_by_another_process(world, train, s
         holder.stdin.close()
     assert folder.read() is None
     assert train("--fold", 0).code == 0
+
+
+def test_a_store_that_is_replaced_between_two_folds_is_not_mixed_in(world, train, monkeypatch):
+    real, replaced = FoldFolder.finish, []
+
+    def finish(folder, **facts):
+        real(folder, **facts)
+        if not replaced:
+            replaced.append(folder.fold)
+            world.frames["03.wav"] = world.frames["03.wav"] + np.float32(1)
+            make_store(world.stores, SPEC, world.frames)
+
+    monkeypatch.setattr(FoldFolder, "finish", finish)
+    ended = train()
+    assert ended.code == 4
+    assert "mfcc.h5 was replaced while the run was trained" in ended.err
+    assert replaced == [0]
+    assert not (world.runs / "mfcc/folds/1/model.keras").exists()
+    again = train()
+    assert again.code == 0, again.err
+    assert "clips: other clips, labels, folds or audio" in again.out
 
 
 def test_threads_follow_from_jobs_and_are_kept(world, train, monkeypatch):

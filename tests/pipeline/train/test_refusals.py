@@ -9,6 +9,7 @@ import pytest
 from pipeline.dataset.tables import Dataset, Label, write_dataset, write_labels
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.identity import differences
+from pipeline.store.reader import open_store
 from pipeline.store.schema import Excluded
 from pipeline.training.network import make_model
 from pipeline.training_data import fold_data
@@ -40,6 +41,19 @@ def test_clips_that_the_store_lacks_are_listed(world, train):
     # Neither the noisy clip nor the test clip: they do not train.
     assert "lacks 2 clips of labels.csv: 03.wav, 07.wav." in ended.err
     assert "lacks 3 clips of labels.csv: 03.wav, 07.wav, 25.wav." in train("--noisy").err
+
+
+def test_a_flipped_bit_of_a_frame_is_no_training(world, train):
+    store = open_store(world.stores / "mfcc.h5")
+    at = store.offsets.frames + int(store.start[store.index_of("03.wav")]) * SPEC.frame_bytes
+    with open(store.path, "r+b") as file:
+        byte = os.pread(file.fileno(), 1, at)[0]
+        os.pwrite(file.fileno(), bytes([byte ^ 1]), at)
+    ended = train()
+    assert ended.code == 4
+    assert "mfcc.h5: damaged: 1 clips do not have their checksums: 03.wav" in ended.err
+    assert "python -m pipeline.extract --repair" in ended.err
+    assert not list(world.runs.rglob("model.keras"))
 
 
 def test_clips_that_were_left_out_as_bad_are_only_noted(world, train):

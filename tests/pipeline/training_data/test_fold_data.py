@@ -57,7 +57,8 @@ def fold_data(store, *, teacher=None, **settings):
     if teacher is not None:
         training = keep_labelled(training, read_pseudo_labels(teacher, CLASSES))
     task = FoldTask(recipe, {}, "", RunFolder(store.path.parent, "run").fold(0), store.path,
-                    CLASSES, training, validation, threads=1, side_by_side=1, teacher=teacher)
+                    store.digest, CLASSES, training, validation, threads=1, side_by_side=1,
+                    teacher=teacher)
     return open_fold_data(task, store)
 
 
