@@ -32,6 +32,7 @@ from pipeline.runs.json_files import read_json, write_json
 from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import Scores, align, join, load, save
 from pipeline.runtime.errors import StoreError, UsageError, listed
+from pipeline.runtime.files import locked
 
 _RUN = "run.json"
 
@@ -217,12 +218,13 @@ class RunFolder:
 
         run.json is deleted first and written last: without it nothing reads the folder.
         """
-        self.record_path.unlink(missing_ok=True)
-        (self.path / "test.npz").unlink(missing_ok=True)
-        save(self.path / "oof.npz", oof)
-        if test is not None:
-            save(self.path / "test.npz", test)
-        self.write(record)
+        with locked(self.path, flag="--runs-dir", wait=True):
+            self.record_path.unlink(missing_ok=True)
+            (self.path / "test.npz").unlink(missing_ok=True)
+            save(self.path / "oof.npz", oof)
+            if test is not None:
+                save(self.path / "test.npz", test)
+            self.write(record)
 
     def score_files(self) -> list[Path]:
         """All files of scores that the run should have, in a fixed order."""
