@@ -103,6 +103,8 @@ def _created(path: Path) -> h5py.File:
     """
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    # Nothing else opens it before it is laid out, and whoever writes it atomically has it locked.
+    access.set_file_locking(False, True)
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     groups = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
     for properties in (creation, groups):
