@@ -78,12 +78,13 @@ class FoldFolder:
         return self.run.pseudo_labels / f"{self.fold}.npz"
 
     @property
-    def _record(self) -> Path:
+    def record_path(self) -> Path:
+        """fold.json."""
         return self.path / "fold.json"
 
     def read(self) -> dict[str, Any] | None:
         """Read fold.json; None without a readable one: the fold is retrained then."""
-        record = read_json(self._record)
+        record = read_json(self.record_path)
         return record if record and isinstance(record.get("identity"), dict) else None
 
     def is_finished(self, identity: Mapping[str, Any]) -> bool:
@@ -111,17 +112,17 @@ class FoldFolder:
             folds = (read_json(self.run.record_path) or {}).get("folds")
             if isinstance(folds, list) and self.fold in folds:
                 self.run.record_path.unlink()
-            self._record.unlink(missing_ok=True)
+            self.record_path.unlink(missing_ok=True)
         predicted = [self.predicted(split) for split in PREDICTED]
         for path in (self.checkpoint, self.model, self.oof, self.history,
                      *predicted, *map(_inputs_of, predicted)):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.logs, ignore_errors=True)
-        write_json(self._record, {"identity": identity, "finished": False, **record})
+        write_json(self.record_path, {"identity": identity, "finished": False, **record})
 
     def finish(self, **results: Any) -> None:
         """Record that the fold is finished, and delete its state."""
-        write_json(self._record, {**(self.read() or {}), "finished": True, **results})
+        write_json(self.record_path, {**(self.read() or {}), "finished": True, **results})
         self.checkpoint.unlink(missing_ok=True)
 
     def locked(self) -> AbstractContextManager[None]:

@@ -129,6 +129,13 @@ class RunFolder:
         return self.path / "logs"
 
     @property
+    def is_logged(self) -> bool:
+        """Whether `logs` was written since the last fold of the run was finished."""
+        written = [path.stat().st_mtime_ns for path in self.logs.glob("*.tfevents.*.run")]
+        folds = [self.fold(k).record_path.stat().st_mtime_ns for k in self.read().folds]
+        return bool(written) and max(written) >= max(folds)
+
+    @property
     def pseudo_labels(self) -> Path:
         """Labels that the run's teacher gives the noisy clips.
 
