@@ -55,6 +55,9 @@ def main(
     except OSError as error:
         code = 1
         print(f"{name}: {os_error_message(error)}", file=sys.stderr)
+    except MemoryError as error:
+        code = 1
+        print(f"{name}: out of memory" + (f": {error}" if str(error) else ""), file=sys.stderr)
     except Exception:
         stop = signals.stop_request()
         if stop is None:

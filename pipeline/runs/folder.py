@@ -21,7 +21,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -32,7 +31,8 @@ from pipeline.runs.json_files import read_json, write_json
 from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import Scores, align, join, load, save
 from pipeline.runtime.errors import StoreError, UsageError, listed
-from pipeline.runtime.files import locked
+from pipeline.runtime.files import locked, read_limited
+from pipeline.runtime.json_text import parse_json
 
 _RUN = "run.json"
 
@@ -192,7 +192,7 @@ class RunFolder:
                              f"{', '.join(known) or f'none; `{_TRAIN}` makes one'}")
         path = self.record_path
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = parse_json(read_limited(path))
             if not isinstance(facts, dict):
                 raise TypeError("no JSON object")
             kind = facts.get("kind", "train")

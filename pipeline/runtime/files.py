@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.runtime.errors import PipelineError, UsageError
 
 _EVERY_SECONDS = 1.0
+_MOST_BYTES = 10**9
 # What locking gives on a file system that does not offer it.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
@@ -31,6 +32,22 @@ def naming(path: Path | str) -> Iterator[None]:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def read_limited(path: Path) -> bytes:
+    """Read a whole file of at most 1 GB, which no table or record of a data set comes near.
+
+    Raises
+    ------
+    UsageError
+        If it is larger: not the file that was meant, or one that is to fill the memory.
+    """
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise UsageError(f"{path}: has {size / 1e9:,.1f} GB; at most {_MOST_BYTES / 1e9:.0f} GB "
+                         "are read. Is it the right file?")
+    with naming(path):
+        return path.read_bytes()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.runtime import files as flushing
 from pipeline.runtime.errors import PipelineError, UsageError
-from pipeline.runtime.files import atomic_write, flushed_meanwhile, locked, naming
+from pipeline.runtime.files import atomic_write, flushed_meanwhile, locked, naming, read_limited
 
 
 @pytest.fixture
@@ -242,3 +242,14 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, code):
     with atomic_write(tmp_path / "a.txt") as partial:
         partial.write_text("new")
     assert (tmp_path / "a.txt").read_text() == "new"
+
+
+# ---- files that are larger than any table
+
+
+def test_a_file_that_would_fill_the_memory_is_refused_by_its_size(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"fname,labels\n")
+    assert read_limited(tmp_path / "a.csv") == b"fname,labels\n"
+    os.truncate(tmp_path / "a.csv", 10**12)  # sparse
+    with pytest.raises(UsageError, match=r"a\.csv: has 1,000\.0 GB; at most 1 GB are read"):
+        read_limited(tmp_path / "a.csv")
