@@ -200,6 +200,9 @@ def write_record(
     with locked(folder.path, flag="--runs-dir", wait=True):
         done = tuple(k for k in folds
                      if folder.fold(k).is_finished(fold_identity(identity, k)))
+        for k in done:
+            # A kill may have come between the record of the end and the state's deletion.
+            folder.fold(k).checkpoint.unlink(missing_ok=True)
         if done:
             folder.write(RunRecord(
                 folder.name, "train", recipe.labels, seed=recipe.seed, folds=done,

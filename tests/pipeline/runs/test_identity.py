@@ -15,11 +15,24 @@ def finish(fold, identity):
     fold.finish()
 
 
+IDENTITY = {key: [] if key == "classes" else {} for key in identities._RECORDED}
+
+
+def test_a_state_that_a_kill_left_beside_a_finished_fold_goes(tmp_path):
+    run = RunFolder(tmp_path, "mfcc")
+    finish(run.fold(0), IDENTITY)
+    run.fold(1).begin(IDENTITY)
+    for fold in (0, 1):
+        run.fold(fold).checkpoint.touch()
+    identities.write_record(run, IDENTITY, SPEC, recipe(), (0, 1))
+    assert not run.fold(0).checkpoint.exists()
+    assert run.fold(1).is_resumable(IDENTITY)
+
+
 def test_folds_that_end_at_the_same_time_are_both_on_record(tmp_path, monkeypatch):
     """Each process looks at all folds, then writes; a later look must be written later."""
     run, folds = RunFolder(tmp_path, "mfcc"), (0, 1)
-    identity = {key: [] if key == "classes" else {} for key in identities._RECORDED}
-    finish(run.fold(0), identity)
+    finish(run.fold(0), IDENTITY)
     looked, look = threading.Event(), FoldFolder.is_finished
 
     def look_slowly(fold, wanted):
@@ -32,11 +45,11 @@ def test_folds_that_end_at_the_same_time_are_both_on_record(tmp_path, monkeypatc
     monkeypatch.setattr(FoldFolder, "is_finished", look_slowly)
 
     def record():
-        identities.write_record(run, identity, SPEC, recipe(), folds)
+        identities.write_record(run, IDENTITY, SPEC, recipe(), folds)
 
     def finish_and_record():
         assert looked.wait(60)
-        finish(run.fold(1), identity)
+        finish(run.fold(1), IDENTITY)
         record()
 
     first, second = threading.Thread(target=record), threading.Thread(target=finish_and_record)
