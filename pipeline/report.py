@@ -88,9 +88,9 @@ def run(settings: Settings) -> None:
     labels = {label.clip_id: label for label in read_labels(settings.data)}
     folders = [RunFolder(settings.runs_dir, name) for name in dict.fromkeys(names)]
     check_runs(folders, dataset, data=settings.data)
+    stores = {path.stem: open_store(path) for path in sorted(settings.stores.glob("*.h5"))}
     runs = [read_run(folder, labels, seed=settings.seed, resamples=settings.resamples)
             for folder in folders]
-    stores = {path.stem: open_store(path) for path in sorted(settings.stores.glob("*.h5"))}
     file = os.path.relpath(settings.label_errors, settings.out.parent)
     material = gather(
         dataset, labels, runs, Sources(dataset.root, clips, stores),

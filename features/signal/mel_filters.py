@@ -55,6 +55,10 @@ def mel_filters(sr: int, n_fft: int, n_mels: int, fmin: float, fmax: float) -> n
     ValueError
         If a band is so narrow that no FFT bin falls into it: it would always be silent.
     """
+    if n_mels > 2 * (1 + n_fft // 2):
+        # Known before the memory for billions of bands is asked for.
+        raise ValueError(f"n_mels={n_mels} is too many for n_fft={n_fft}: its {1 + n_fft // 2} "
+                         "bins fall into at most two bands each. Use fewer bands or a longer FFT.")
     edges = mel_to_hz(np.linspace(hz_to_mel(fmin), hz_to_mel(fmax), n_mels + 2))
     widths = np.diff(edges)
     ramps = np.subtract.outer(edges, np.fft.rfftfreq(n=n_fft, d=1.0 / sr))

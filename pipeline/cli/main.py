@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 from pipeline.cli import signals
 from pipeline.cli.settings import parse
 from pipeline.runtime.errors import PipelineError, Stopped
+from pipeline.runtime.text import readable
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def main(
         signals.ignore_signals()
     except PipelineError as error:
         code = error.exit_code
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {_shown(error)}", file=sys.stderr)
     except Stopped as stopped:
         code = _report_stop(name, stopped)
     except BrokenPipeError:
@@ -54,7 +55,10 @@ def main(
         code = 1
     except OSError as error:
         code = 1
-        print(f"{name}: {os_error_message(error)}", file=sys.stderr)
+        print(f"{name}: {_shown(os_error_message(error))}", file=sys.stderr)
+    except MemoryError as error:
+        code = 1
+        print(f"{name}: out of memory" + (f": {error}" if str(error) else ""), file=sys.stderr)
     except Exception:
         stop = signals.stop_request()
         if stop is None:
@@ -76,6 +80,11 @@ def os_error_message(error: OSError) -> str:
     """An operating system's error as 'path: reason' (str(error) begins with the errno)."""
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _shown(message: object) -> str:
+    """A message without what a terminal would obey: it may quote names and cells of tables."""
+    return readable(str(message), keep="\n\t")
 
 
 def _report_stop(name: str, stopped: Stopped) -> int:

@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.dataset.csv_rows import CONTROL
 from pipeline.dataset.layouts import LAYOUTS, Layout
 from pipeline.dataset.recordings import Recordings, shown
 from pipeline.runtime.errors import UsageError, listed
 from pipeline.runtime.problems import BadClip, Problem
+from pipeline.runtime.text import CONTROL
 
 FOLD = re.compile(r"fold[ _-]?\d+", re.IGNORECASE)
 

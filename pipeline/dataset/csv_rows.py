@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.dataset.layouts import COLUMNS
-from pipeline.runtime.errors import UsageError
+from pipeline.runtime.errors import UsageError, listed
 from pipeline.runtime.problems import BadClip
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+from pipeline.runtime.text import CONTROL
 
 
 def columns(
@@ -47,7 +46,7 @@ def columns(
         for mark, name in ((";", "semicolons"), ("\t", "tabs")):
             if len(header) == 1 and mark in header[0]:
                 guess = f"; its cells are separated by {name}, save it with commas"
-        raise UsageError(f"{path}:1: {', '.join(errors)} (it has: {', '.join(names)}){guess}")
+        raise UsageError(f"{path}:1: {', '.join(errors)} (it has: {listed(names)}){guess}")
     for own, theirs in wanted.items():
         positions = [index.pop(name) for name in theirs if name in index]
         index.pop(own, None)  # a column of that name which means something else here

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.runtime.errors import UsageError
+from pipeline.runtime.files import read_limited
+from pipeline.runtime.json_text import parse_json
 from pipeline.runtime.rows import each_row
 
 
@@ -29,11 +31,11 @@ def _each_json_row(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise UsageError(f"{path}: not a file")
     rows: list[tuple[int, dict[str, object]]] = []
     errors = []
-    for line, data in enumerate(path.read_bytes().split(b"\n"), 1):
+    for line, data in enumerate(read_limited(path).split(b"\n"), 1):
         if not data.strip():
             continue
         try:
-            row = json.loads(data.decode("utf-8-sig"))
+            row = parse_json(data)
         except ValueError as error:  # bad UTF-8 and bad JSON both
             errors.append(f"{path}:{line}: not JSON: {error}")
             continue

@@ -20,6 +20,7 @@ from pipeline.dataset.layouts import (
 from pipeline.dataset.own_table import audio_folder, folders_in, only_table, tables_beside
 from pipeline.dataset.recordings import Recordings, find_recordings, is_folder, shown
 from pipeline.runtime.errors import UsageError, listed
+from pipeline.runtime.files import read_limited
 from pipeline.runtime.rows import each_row
 
 CSV = LAYOUTS["csv"]
@@ -277,7 +278,7 @@ def _looked_for() -> str:
 def _header(path: Path) -> set[str]:
     if path.suffix == ".jsonl":
         # Without reading it as JSON: broken lines are listed when the table is read.
-        found = path.is_file() and b'"file_name"' in path.read_bytes()
+        found = path.is_file() and b'"file_name"' in read_limited(path)
         return {"file_name"} if found else set()
     try:
         return {name.strip() for name in next(each_row(path))[1]}

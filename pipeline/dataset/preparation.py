@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ from pipeline.dataset.relabel import place, read_relabelling, relabelled
 from pipeline.dataset.tables import Clip, Dataset, Label
 from pipeline.runtime import problems as problem_tables
 from pipeline.runtime.errors import UsageError
+from pipeline.runtime.files import flush_folder, locked
 from pipeline.runtime.problems import Problem
 
 PROBLEMS = "problems.csv"
+# Folder in that of the tables, while they are written.
+_WRITTEN = ".written"
 
 
 @dataclass(frozen=True)
@@ -207,12 +211,26 @@ def bad(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def write(prepared: Prepared, out: Path) -> None:
-    """Write clips.csv, labels.csv, dataset.json and problems.csv, each atomically."""
-    out.mkdir(parents=True, exist_ok=True)
-    problem_tables.write_csv(out / PROBLEMS, prepared.problems)
-    tables.write_labels(out, prepared.labels)
-    tables.write_clips(out, prepared.clips)
-    tables.write_dataset(out, prepared.dataset)
+    """Write clips.csv, labels.csv, dataset.json and problems.csv.
+
+    The first three change together: without dataset.json, which is deleted first and renamed last,
+    nothing reads the folder.
+    """
+    with locked(out):
+        problem_tables.write_csv(out / PROBLEMS, prepared.problems)
+        written = out / _WRITTEN
+        try:
+            # All that a full disk can prevent comes before anything old is touched.
+            tables.write_labels(written, prepared.labels)
+            tables.write_clips(written, prepared.clips)
+            tables.write_dataset(written, prepared.dataset)
+            (out / tables.DATASET).unlink(missing_ok=True)
+            flush_folder(out)
+            for name in (tables.LABELS, tables.CLIPS, tables.DATASET):
+                os.replace(written / name, out / name)
+                flush_folder(out)
+        finally:
+            shutil.rmtree(written, ignore_errors=True)
 
 
 def summary(prepared: Prepared) -> list[str]:

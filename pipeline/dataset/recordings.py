@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.audio.suffixes import is_audio_name
-from pipeline.dataset.csv_rows import CONTROL
 from pipeline.runtime.errors import listed
 from pipeline.runtime.problems import Problem
+from pipeline.runtime.text import CONTROL, readable
 
 
 @dataclass(frozen=True)
@@ -120,4 +120,5 @@ def _unusable(path: str) -> str:
 def shown(name: str) -> str:
     """Return a name as text that any terminal and table takes."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}" if match[0] < "\x9f"
+                       else readable(match[0]), text)

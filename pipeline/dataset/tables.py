@@ -19,7 +19,8 @@ from pipeline.dataset import layouts
 from pipeline.dataset.csv_rows import leaves_folder
 from pipeline.runtime.choices import LabelMode
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.files import atomic_write
+from pipeline.runtime.files import atomic_write, read_limited
+from pipeline.runtime.json_text import parse_json
 from pipeline.runtime.rows import read_table, write_rows
 
 CLIPS, LABELS, DATASET = "clips.csv", "labels.csv", "dataset.json"
@@ -135,7 +136,7 @@ def read_dataset(folder: Path) -> Dataset:
     path = folder / DATASET
     _needs(path)
     try:
-        result = json.loads(path.read_bytes().decode("utf-8"))
+        result = parse_json(read_limited(path))
     except ValueError as error:  # bad UTF-8 and bad JSON both
         raise UsageError(f"{path}: not valid JSON: {error}. Run prepare again.") from None
     errors = []

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from pipeline.runtime.json_text import parse_json
+
 FORMAT_VERSION = 1
 KEY = "audio_tagging"
 FILE = f"{KEY}.json"
@@ -80,7 +82,7 @@ def read_description(text: str | bytes) -> tuple[Description, Mapping[str, Any]]
     ValueError
         If it is no such text, or of a later version.
     """
-    content = json.loads(text)
+    content = parse_json(text)
     if not isinstance(content, dict):
         raise ValueError("its description is no JSON object")
     if content.get("format_version") != FORMAT_VERSION:

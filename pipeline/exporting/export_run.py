@@ -13,7 +13,7 @@ from pipeline.exporting.description import Description
 from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.identity import feature_facts
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.files import naming
+from pipeline.runtime.files import flush_file, flush_folder, locked, naming
 from pipeline.runtime.progress import size
 from pipeline.store.schema import FeatureSpec
 from pipeline.training_data.crop_lengths import network_shape, tiling_of
@@ -154,22 +154,25 @@ def _model_version(folder: RunFolder, folds: tuple[int, ...]) -> str:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path of a file or folder; it replaces `path` if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial, old = (path.with_name(f".{path.name}.{word}") for word in ("partial", "old"))
-    _remove(partial)
-    try:
-        with naming(path):
-            yield partial
-        if partial.is_dir() and path.exists():
-            # A folder cannot be renamed over another.
-            _remove(old)
-            path.rename(old)
-        partial.replace(path)
-    finally:
+    with locked(path, beside=True):
+        partial, old = (path.with_name(f".{path.name}.{word}") for word in ("partial", "old"))
         _remove(partial)
-        if not path.exists() and old.exists():
-            old.rename(path)
-        _remove(old)
+        try:
+            with naming(path):
+                yield partial
+                for each in (partial, *partial.rglob("*")):
+                    (flush_folder if each.is_dir() else flush_file)(each)
+            if partial.is_dir() and path.exists():
+                # A folder cannot be renamed over another.
+                _remove(old)
+                path.rename(old)
+            partial.replace(path)
+            flush_folder(path.parent)
+        finally:
+            _remove(partial)
+            if not path.exists() and old.exists():
+                old.rename(path)
+            _remove(old)
 
 
 def _remove(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import load, save
 from pipeline.runs.staleness import check_folds
 from pipeline.runtime.errors import UsageError, listed
-from pipeline.runtime.rows import write_rows
+from pipeline.runtime.rows import read_table, write_rows
 
 if TYPE_CHECKING:
     from pipeline.dataset.tables import Label
@@ -118,22 +117,30 @@ def check_labels(student: RunFolder, teacher: RunFolder, labels: Mapping[str, La
     summary, errors = student.pseudo_labels / "summary.csv", list[str]()
     if not summary.is_file():
         return
-    with open(summary, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    others = sorted({row.get("teacher") or "?" for row in rows} - {teacher.name})
+    again = (f"`python -m pipeline.pseudolabel --run {student.name} --teacher {teacher.name}` "
+             "writes them again")
+    rows = read_table(summary, _COLUMNS, _summary_row, advice=again)
+    others = sorted({name for _, name, _ in rows} - {teacher.name})
     if others:
         errors.append(f"{summary}: the labels are those of {', '.join(others)}, not of the teacher "
                       f"{teacher.name}")
     elif teacher.is_run:
         check_folds(teacher.runs_dir, [teacher.name], labels)
-        for row in rows:
-            path = teacher.fold(int(row["fold"])).predicted("noisy")
-            if not path.is_file() or _digest(path) != row.get("scores_sha256"):
-                errors.append(f"{summary}: the labels of fold {row['fold']} are made of other "
-                              f"scores than {path} has now")
+        for fold, _, digest in rows:
+            path = teacher.fold(fold).predicted("noisy")
+            if not path.is_file() or _digest(path) != digest:
+                errors.append(f"{summary}: the labels of fold {fold} are made of other scores than "
+                              f"{path} has now")
     if errors:
-        raise UsageError("\n".join(errors) + f"\n`python -m pipeline.pseudolabel --run "
-                         f"{student.name} --teacher {teacher.name}` writes them again")
+        raise UsageError("\n".join([*errors, again]))
+
+
+def _summary_row(cells: list[str]) -> tuple[int, str, str]:
+    """Read the fold, the teacher and the digest of a row of summary.csv."""
+    fold = cells[_COLUMNS.index("fold")]
+    if not (fold.isascii() and fold.isdecimal() and len(fold) < 10):
+        raise ValueError(f"fold is {fold!r}; needs a whole number from 0")
+    return int(fold), cells[_COLUMNS.index("teacher")], cells[_COLUMNS.index("scores_sha256")]
 
 
 def _digest(path: Path) -> str:

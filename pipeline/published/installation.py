@@ -22,6 +22,7 @@ from pipeline.published.record import RemoteFile, list_files
 from pipeline.published.verification import find_fault
 from pipeline.runtime.errors import PipelineError, UsageError, listed
 from pipeline.runtime.files import locked, naming
+from pipeline.runtime.json_text import parse_json
 from pipeline.runtime.progress import ByteProgress, size
 from pipeline.runtime.rows import read_rows, write_rows
 
@@ -81,7 +82,7 @@ def is_installed(name: Name, out: Path) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        if json.loads((out / MARKER).read_text(encoding="utf-8"))["dataset"] == name:
+        if parse_json((out / MARKER).read_bytes())["dataset"] == name:
             return True
         what = "is another data set"
     except (OSError, ValueError, KeyError, TypeError):

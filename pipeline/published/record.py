@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from urllib.parse import quote, urlsplit
 from pipeline.published import transfer
 from pipeline.published.catalogue import PublishedDataset
 from pipeline.runtime.errors import PipelineError, UsageError
+from pipeline.runtime.json_text import parse_json
 
 ZENODO = "https://zenodo.org"
 RECORD = "record.json"  # the name of Zenodo's record in a mirror
@@ -65,8 +65,8 @@ def list_files(dataset: PublishedDataset, mirror: str | None) -> tuple[RemoteFil
     # Not the links in the record, which have led to descriptions of files instead of files.
     folder = base or f"{ZENODO}/records/{dataset.zenodo}/files"
     try:
-        files = tuple(_file(entry, folder) for entry in json.loads(transfer.read(url))["files"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        files = tuple(_file(entry, folder) for entry in parse_json(transfer.read(url))["files"])
+    except (ValueError, KeyError, TypeError) as error:
         raise PipelineError(
             f"{url}: not a Zenodo record with names, sizes and MD5 of files ({error!r})"
         ) from None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,12 +78,13 @@ class FoldFolder:
         return self.run.pseudo_labels / f"{self.fold}.npz"
 
     @property
-    def _record(self) -> Path:
+    def record_path(self) -> Path:
+        """fold.json."""
         return self.path / "fold.json"
 
     def read(self) -> dict[str, Any] | None:
         """Read fold.json; None without a readable one: the fold is retrained then."""
-        record = read_json(self._record)
+        record = read_json(self.record_path)
         return record if record and isinstance(record.get("identity"), dict) else None
 
     def is_finished(self, identity: Mapping[str, Any]) -> bool:
@@ -107,29 +108,26 @@ class FoldFolder:
 
         A run.json that names the fold goes too, so that nothing reads a half-replaced run.
         """
-        if self.fold in (read_json(self.run.record_path) or {}).get("folds", ()):
-            self.run.record_path.unlink()
+        with locked(self.run.path, flag="--runs-dir", wait=True):
+            folds = (read_json(self.run.record_path) or {}).get("folds")
+            if isinstance(folds, list) and self.fold in folds:
+                self.run.record_path.unlink()
+            self.record_path.unlink(missing_ok=True)
         predicted = [self.predicted(split) for split in PREDICTED]
-        for path in (self._record, self.checkpoint, self.model, self.oof, self.history,
+        for path in (self.checkpoint, self.model, self.oof, self.history,
                      *predicted, *map(_inputs_of, predicted)):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.logs, ignore_errors=True)
-        write_json(self._record, {"identity": identity, "finished": False, **record})
+        write_json(self.record_path, {"identity": identity, "finished": False, **record})
 
     def finish(self, **results: Any) -> None:
         """Record that the fold is finished, and delete its state."""
-        write_json(self._record, {**(self.read() or {}), "finished": True, **results})
+        write_json(self.record_path, {**(self.read() or {}), "finished": True, **results})
         self.checkpoint.unlink(missing_ok=True)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the fold's lock; raises a PipelineError if another training holds it."""
-        with locked(self.path, flag="--run"):
-            try:
-                yield
-            finally:
-                # The lock file would make two equal trainings different folders.
-                (self.path / ".lock").unlink(missing_ok=True)
+        return locked(self.path, flag="--run")
 
     def save_predicted(self, split: str, scores: Scores, inputs: Mapping[str, Any]) -> None:
         """Write the fold's scores of a split, and the inputs that they were computed from."""

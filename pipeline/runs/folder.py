@@ -21,7 +21,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -32,6 +31,8 @@ from pipeline.runs.json_files import read_json, write_json
 from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import Scores, align, join, load, save
 from pipeline.runtime.errors import StoreError, UsageError, listed
+from pipeline.runtime.files import locked, read_limited
+from pipeline.runtime.json_text import parse_json
 
 _RUN = "run.json"
 
@@ -128,6 +129,13 @@ class RunFolder:
         return self.path / "logs"
 
     @property
+    def is_logged(self) -> bool:
+        """Whether `logs` was written since the last fold of the run was finished."""
+        written = [path.stat().st_mtime_ns for path in self.logs.glob("*.tfevents.*.run")]
+        folds = [self.fold(k).record_path.stat().st_mtime_ns for k in self.read().folds]
+        return bool(written) and max(written) >= max(folds)
+
+    @property
     def pseudo_labels(self) -> Path:
         """Labels that the run's teacher gives the noisy clips.
 
@@ -184,7 +192,7 @@ class RunFolder:
                              f"{', '.join(known) or f'none; `{_TRAIN}` makes one'}")
         path = self.record_path
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = parse_json(read_limited(path))
             if not isinstance(facts, dict):
                 raise TypeError("no JSON object")
             kind = facts.get("kind", "train")
@@ -217,12 +225,13 @@ class RunFolder:
 
         run.json is deleted first and written last: without it nothing reads the folder.
         """
-        self.record_path.unlink(missing_ok=True)
-        (self.path / "test.npz").unlink(missing_ok=True)
-        save(self.path / "oof.npz", oof)
-        if test is not None:
-            save(self.path / "test.npz", test)
-        self.write(record)
+        with locked(self.path, flag="--runs-dir", wait=True):
+            self.record_path.unlink(missing_ok=True)
+            (self.path / "test.npz").unlink(missing_ok=True)
+            save(self.path / "oof.npz", oof)
+            if test is not None:
+                save(self.path / "test.npz", test)
+            self.write(record)
 
     def score_files(self) -> list[Path]:
         """All files of scores that the run should have, in a fixed order."""

@@ -24,6 +24,7 @@ from pipeline.runs.fold_folder import FoldFolder
 from pipeline.runs.folder import RunFolder, RunRecord
 from pipeline.runs.recipe import Recipe
 from pipeline.runtime.errors import StoreError, UsageError
+from pipeline.runtime.files import locked
 from pipeline.store.reader import Store
 from pipeline.store.schema import FeatureSpec, spec_of
 
@@ -192,15 +193,22 @@ def write_record(
     folder: RunFolder, identity: Mapping[str, Any], spec: FeatureSpec, recipe: Recipe,
     folds: Iterable[int],
 ) -> None:
-    """Write run.json over those of `folds` that are finished, if any."""
-    done = tuple(k for k in folds
-                 if folder.fold(k).is_finished(fold_identity(identity, k)))
-    if done:
-        folder.write(RunRecord(
-            folder.name, "train", recipe.labels, seed=recipe.seed, folds=done,
-            settings=asdict(recipe), fingerprint=spec.fingerprint,
-            **{key: identity[key] for key in _RECORDED},
-        ))
+    """Write run.json over those of `folds` that are finished, if any.
+
+    Under the run's lock: several processes may train folds of one run.
+    """
+    with locked(folder.path, flag="--runs-dir", wait=True):
+        done = tuple(k for k in folds
+                     if folder.fold(k).is_finished(fold_identity(identity, k)))
+        for k in done:
+            # A kill may have come between the record of the end and the state's deletion.
+            folder.fold(k).checkpoint.unlink(missing_ok=True)
+        if done:
+            folder.write(RunRecord(
+                folder.name, "train", recipe.labels, seed=recipe.seed, folds=done,
+                settings=asdict(recipe), fingerprint=spec.fingerprint,
+                **{key: identity[key] for key in _RECORDED},
+            ))
 
 
 def read_training(folder: RunFolder) -> tuple[RunRecord, FeatureSpec]:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime.files import atomic_write
+from pipeline.runtime.files import atomic_write, read_limited
+from pipeline.runtime.json_text import parse_json
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -20,7 +21,7 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object; None if there is none, or the file is damaged."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = parse_json(read_limited(path))
     except (FileNotFoundError, ValueError):
         return None
     return result if isinstance(result, dict) else None

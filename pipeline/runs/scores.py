@@ -7,9 +7,6 @@ depend on the scores alone: ``np.savez`` stamps every member 1980-01-01.
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.runtime.errors import PipelineError, StoreError, UsageError, listed
 from pipeline.runtime.files import atomic_write
-
-# What NumPy, zipfile and zlib raise over a file that was cut short or overwritten.
-_BROKEN = (
-    ValueError, KeyError, EOFError, OverflowError, MemoryError, NotImplementedError, RuntimeError,
-    SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)
+from pipeline.runtime.npz import read_npz
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,23 +143,21 @@ def load(path: Path, *, made_by: str) -> Scores:
     pipeline.runtime.errors.UsageError: test.npz: no such file; `pipeline.predict` writes it
     """
     try:
-        file = open(path, "rb")  # noqa: SIM115 (closed below; only the opening may be "not there")
+        arrays = read_npz(path)
+        missing = [k for k in ("clip_ids", "classes", "values") if k not in arrays]
+        if missing:
+            raise ValueError(f"it has no {', '.join(missing)}")
+        clip_ids, classes, values = (arrays[k] for k in ("clip_ids", "classes", "values"))
+        if not (clip_ids.dtype.kind == classes.dtype.kind == "U" and clip_ids.ndim == 1
+                and classes.ndim == 1):
+            raise ValueError("clip_ids and classes must be lists of text")
+        return Scores(tuple(clip_ids.tolist()), tuple(classes.tolist()), values)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; `{made_by}` writes it") from None
-    with file:
-        try:
-            arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("a single array, not the three arrays of a score file")
-            clip_ids, classes, values = (arrays[k] for k in ("clip_ids", "classes", "values"))
-            if not (clip_ids.dtype.kind == classes.dtype.kind == "U" and clip_ids.ndim == 1
-                    and classes.ndim == 1):
-                raise ValueError("clip_ids and classes must be lists of text")
-            return Scores(tuple(clip_ids.tolist()), tuple(classes.tolist()), values)
-        except (PipelineError, *_BROKEN) as error:
-            raise StoreError(
-                f"{path}: not a valid score file: {error}. Delete it and run `{made_by}` again"
-            ) from None
+    except (PipelineError, ValueError) as error:
+        raise StoreError(
+            f"{path}: not a valid score file: {error}. Delete it and run `{made_by}` again"
+        ) from None
 
 
 def align(named: Sequence[tuple[str, Scores]]) -> list[Scores]:

@@ -4,7 +4,8 @@
 code  meaning
 ====  ==========================================================================
 0     done
-1     anything that is not below: no space left, no permission, a killed worker
+1     anything that is not below: no space or memory left, no permission,
+      a killed worker
 2     usage or configuration: a flag, params.yaml, a table, nothing to work on
 3     more bad clips than ``--allow-failures`` accepts
 4     a store that is corrupt, or made with another configuration

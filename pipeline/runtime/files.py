@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -13,6 +14,9 @@ from pathlib import Path
 from pipeline.runtime.errors import PipelineError, UsageError
 
 _EVERY_SECONDS = 1.0
+_MOST_BYTES = 10**9
+# What locking gives on a file system that does not offer it.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextmanager
@@ -30,58 +34,154 @@ def naming(path: Path | str) -> Iterator[None]:
         raise
 
 
+def read_limited(path: Path) -> bytes:
+    """Read a whole file of at most 1 GB, which no table or record of a data set comes near.
+
+    Raises
+    ------
+    UsageError
+        If it is larger: not the file that was meant, or one that is to fill the memory.
+    """
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise UsageError(f"{path}: has {size / 1e9:,.1f} GB; at most {_MOST_BYTES / 1e9:.0f} GB "
+                         "are read. Is it the right file?")
+    with naming(path):
+        return path.read_bytes()
+
+
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, suffix: str = ".partial") -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` if the block succeeds, remove it otherwise.
 
-    Creates the folder if necessary. A reader or a killed process sees the old file or the new one,
-    never a part of it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with naming(path):
-            yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(folder: Path, *, flag: str = "--out") -> Iterator[None]:
-    """Hold a folder's lock; the system releases it when the process ends, however it ends.
+    Creates the folder if necessary. A reader, a killed process or a machine without power sees the
+    old file or the new one, never a part of it: the file is flushed to the disk before it is
+    renamed. Of two processes that write `path`, one waits for the other.
 
     Parameters
     ----------
-    folder : Path
-        Created if need be.
+    path : Path
+    suffix : str
+        Of the temporary path, which exists already and is empty; appended to the whole name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + suffix)
+    # The name is fixed, so that the next write clears what a killed one left.
+    lock = _lock(partial, wait=True, needed=False)
+    try:
+        os.truncate(partial, 0)
+        with naming(path):
+            yield partial
+            flush_file(partial)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(lock)
+    flush_folder(path.parent)
+
+
+@contextmanager
+def locked(
+    path: Path, *, flag: str = "--out", beside: bool = False, wait: bool = False
+) -> Iterator[None]:
+    """Hold the lock of a folder, or of a path that is to be replaced.
+
+    The system releases it when the process ends, however it ends.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, created if need be.
     flag : str
-        The flag that chooses the folder, for error messages.
+        The flag that chooses it, for error messages.
+    beside : bool
+        Whether the lock lies beside `path`, which may be anything and need not exist.
+    wait : bool
+        Wait for another process instead of raising an error.
 
     Raises
     ------
     PipelineError
         If another process holds it; the message says which.
+    UsageError
+        If `path` is no folder, or its file system has no locks.
     """
+    folder = path.parent if beside else path
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UsageError(f"{folder}: not a folder; {flag} needs one to write into") from None
-    file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    lock = path.with_name(f".{path.name}.lock") if beside else path / ".lock"
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(file, 200, 0).decode(errors="replace").strip() or "another process"
-            raise PipelineError(
-                f"{folder} is in use by {holder}. Wait for it, or give another {flag}"
-            ) from None
-        with naming(folder / ".lock"):
+        file = _lock(lock, wait=wait, needed=True)
+    except BlockingIOError:
+        raise PipelineError(
+            f"{path} is in use by {_holder(lock)}. Wait for it, or give another {flag}"
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise UsageError(
+            f"{folder}: its file system has no locks ({error.strerror}), and without one two "
+            f"processes could write the same files. Give a {flag} on another file system, or "
+            "mount this one with locks"
+        ) from None
+    try:
+        with naming(lock):
             os.ftruncate(file, 0)
             os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
+        # Its text would make two folders of equal files different.
+        lock.unlink(missing_ok=True)
         os.close(file)
+
+
+def _lock(path: Path, *, wait: bool, needed: bool) -> int:
+    """Open a file and lock it; closing the descriptor releases the lock.
+
+    Its holder may rename or delete the file. Whoever waited for it then holds the lock of a file
+    that is not there any more, and tries again.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds the lock, unless `wait`.
+    OSError
+        If the file system has no locks, and one is `needed`.
+    """
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            with naming(path):
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if _is_file_of(path, file):
+                return file
+        except OSError as error:
+            if error.errno in _NO_LOCKS and not needed:
+                return file
+            os.close(file)
+            raise
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def _is_file_of(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _holder(lock: Path) -> str:
+    try:
+        return lock.read_text(errors="replace")[:200].strip() or "another process"
+    except FileNotFoundError:
+        return "another process"
 
 
 @contextmanager
@@ -126,11 +226,21 @@ def flushed_meanwhile(paths: Iterable[Path]) -> Iterator[None]:
         raise refused[0]
 
 
-def flush_folder(folder: Path) -> None:
-    """Flush a folder, so that renames in it survive a power failure."""
-    file = os.open(folder, os.O_RDONLY)
+def flush_file(path: Path) -> None:
+    """Flush a file, so that a power failure after a rename does not leave an empty one."""
+    file = os.open(path, os.O_RDONLY)
     try:
-        with naming(folder):
+        with naming(path):
             os.fsync(file)
     finally:
         os.close(file)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder, so that renames in it survive a power failure."""
+    try:
+        flush_file(folder)
+    except OSError as error:
+        # Some network file systems cannot flush folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise

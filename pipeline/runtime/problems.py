@@ -14,6 +14,10 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from pipeline.runtime.rows import read_table, write_rows
+from pipeline.runtime.text import readable
+
+# Characters of a problem's name, or of what was found, on the terminal.
+_MOST_SHOWN = 500
 
 REASONS = {
     "missing": "a table names a file that is not there",
@@ -125,9 +129,16 @@ def print_problems(
     """Print the problems to stderr, one line each; the CSV has those after the first `most`."""
     problems = list(problems)
     for p in problems[:most]:
-        print(f"  {p.where}: {p.reason}: {p.found}. {p.advice}", file=sys.stderr)
+        print(f"  {_shown(p.where)}: {p.reason}: {_shown(p.found)}. {_shown(p.advice)}",
+              file=sys.stderr)
     if len(problems) > most:
         counts = Counter(p.reason for p in problems)
         sums = ", ".join(f"{n} {reason}" for reason, n in counts.most_common())
         rest = f"all are in {csv_path}" if csv_path else f"{len(problems) - most} more"
         print(f"  … {len(problems)} problems ({sums}); {rest}", file=sys.stderr)
+
+
+def _shown(text: str) -> str:
+    """What fits a line; the CSV has all of it."""
+    return readable(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…", keep="\n")
+

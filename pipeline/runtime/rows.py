@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.files import atomic_write
+from pipeline.runtime.files import atomic_write, read_limited
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     Raises
     ------
     UsageError
-        If it is not UTF-8, not a CSV, or holds nothing.
+        If it is not UTF-8, not a CSV, larger than 1 GB, or holds nothing.
     """
     return list(each_row(path))
 
@@ -31,7 +31,7 @@ def each_row(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield what :func:`read_rows` returns, for tables whose rows need not be there all at once."""
     if not path.is_file():
         raise UsageError(f"{path}: not a file")
-    data = path.read_bytes()
+    data = read_limited(path)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UsageError(f"{path}: looks like UTF-16; save it as CSV UTF-8")
     if data[:4] == b"PK\x03\x04":

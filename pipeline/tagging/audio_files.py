@@ -1,4 +1,4 @@
-"""Find the audio files that a command line names, and print any name safely."""
+"""Find the audio files that a command line names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipeline.audio import decode, headers
 from pipeline.audio.suffixes import is_audio_name
 from pipeline.runtime.errors import UsageError
 from pipeline.runtime.problems import BadClip, Problem
+from pipeline.runtime.text import readable
 
 
 @dataclass(frozen=True)
@@ -114,18 +115,3 @@ def _measured(path: Path) -> AudioFile:
         return AudioFile(path, header.frames / header.sr if known else 0.0)
     except (BadClip, decode.DecodeError, ZeroDivisionError):
         return AudioFile(path)
-
-
-def readable(name: str) -> str:
-    r"""Escape what a terminal would obey or could not show: ``a\x1b[2J.wav``, not a cleared screen.
-
-    Control characters, line ends, marks of writing direction and bytes that are not UTF-8 become
-    backslash escapes; a backslash stays, so this is for reading and not for finding the file.
-    """
-    return "".join(c if c.isprintable() else _escaped(c) for c in name)
-
-
-def _escaped(c: str) -> str:
-    if "\udc80" <= c <= "\udcff":  # how Python holds a byte that is not UTF-8
-        return f"\\x{ord(c) - 0xDC00:02x}"
-    return c.encode("unicode_escape").decode("ascii")

@@ -22,8 +22,9 @@ from pipeline.extraction.targets import Target
 from pipeline.extraction.worker import check_samples
 from pipeline.runtime.files import naming
 from pipeline.runtime.problems import BadClip, Problem
+from pipeline.runtime.text import readable
 from pipeline.store.schema import FeatureSpec
-from pipeline.tagging.audio_files import AudioFile, readable
+from pipeline.tagging.audio_files import AudioFile
 
 # Frames that travel to the main process by themselves: 23 s of log-mel of 128 bands at 44.1 kHz.
 # Until a chunk of files (see `tag_files`) is scored, as many are held for each file.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.tagging.audio_files import readable
+from pipeline.runtime.text import readable
 from pipeline.tagging.tag_files import FileTags
 from pipeline.tagging.tagger import Floats, Tagger
 from pipeline.tagging.windows import stretches

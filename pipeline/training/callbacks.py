@@ -25,10 +25,12 @@ from pipeline.runs import scores
 from pipeline.runs.recipe import Recipe
 from pipeline.runs.scores import Scores
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import atomic_write
 from pipeline.runtime.rows import write_rows
 from pipeline.scoring import metrics
 from pipeline.training import checkpoint
 from pipeline.training.checkpoint import EpochRow
+from pipeline.training.event_file import append_scalars, event_path
 from pipeline.training.prediction import crop_scores
 from pipeline.training_data.fold_data import Floats, FoldData
 
@@ -241,6 +243,33 @@ class FoldState(keras.callbacks.Callback):
         self.model.stop_training = is_over(history, task.recipe)
 
 
+class ScalarLog(keras.callbacks.Callback):
+    """Write the metrics of each epoch and the learning rate for TensorBoard.
+
+    Tags, folders and numbers of epochs, from 0, are those of Keras' ``TensorBoard``.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._training, self._validation = (
+            event_path(folder / part, str(os.getpid())) for part in ("train", "validation")
+        )
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        validation = {k.removeprefix("val_"): v for k, v in logs.items() if k.startswith("val_")}
+        training = {k: v for k, v in logs.items() if not k.startswith("val_")}
+        for path, values in ((self._training, {**training, "learning_rate": rate}),
+                             (self._validation, validation)):
+            if values:
+                append_scalars(path, epoch, {f"epoch_{k}": float(v) for k, v in values.items()})
+
+
 class Plateau(keras.callbacks.Callback):
     """Set the learning rate of ``{kind: plateau}`` before each epoch, as the history says."""
 
@@ -265,7 +294,6 @@ def diverged(data: FoldData, epoch: int) -> PipelineError:
 
 
 def _save_model(path: Path, model: keras.Model) -> None:
-    # Keras insists on the suffix, so the partial file's name ends like the whole one's.
-    partial = path.with_name(f"partial.{path.name}")
-    model.save(partial)
-    os.replace(partial, path)
+    # Keras insists on the suffix.
+    with atomic_write(path, suffix=".partial.keras") as partial:
+        model.save(partial)

@@ -7,8 +7,6 @@ which needs no pickle. A restored training continues bit by bit as if never stop
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,10 @@ import numpy as np
 
 from pipeline.runtime.errors import StoreError
 from pipeline.runtime.files import atomic_write
+from pipeline.runtime.npz import read_npz
 
 # One epoch: its number, from 1, and its metrics.
 EpochRow = dict[str, float]
-
-_BROKEN = (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
 
 
 def save(path: Path, model: Any, history: Sequence[EpochRow]) -> None:
@@ -43,20 +40,25 @@ def restore(path: Path, model: Any) -> list[EpochRow]:
     """
     variables = _variables(model)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            values = [arrays[f"variable-{i:04}"] for i in range(len(arrays.files) - 2)]
-            columns, rows = arrays["columns"].tolist(), arrays["history"].tolist()
-        if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
+        arrays = read_npz(path)
+        names = [f"variable-{i:04}" for i in range(len(arrays) - 2)]
+        if set(arrays) != {"columns", "history", *names}:
+            raise ValueError("it is not the state of a training")
+        values = [arrays[name] for name in names]
+        columns, rows = arrays["columns"].tolist(), arrays["history"].tolist()
+        if ([v.shape for v in values] != [tuple(v.shape) for v in variables]
+                or any(v.dtype.kind not in "biuf" for v in values)):
             raise ValueError("its variables are those of another model")
-    except _BROKEN as error:
-        # NumPy takes what it does not know for a pickle, and explains how to load that.
-        reason = "it is damaged" if "pickle" in str(error) else str(error)
+        history = [dict(zip(columns, row, strict=True)) for row in rows]
+        if not history:
+            raise ValueError("it has no epochs")
+    except (ValueError, TypeError) as error:
         raise StoreError(
-            f"{path}: cannot resume from this file: {reason}. Delete it to retrain the fold"
+            f"{path}: cannot resume from this file: {error}. Delete it to retrain the fold"
         ) from None
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    return history
 
 
 def _variables(model: Any) -> list[Any]:

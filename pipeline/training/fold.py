@@ -7,8 +7,6 @@ scores it would have had. Another machine, or another number of threads, rounds 
 
 from __future__ import annotations
 
-import keras
-
 from pipeline.runtime.errors import StoreError
 from pipeline.store.reader import open_store
 from pipeline.training import checkpoint
@@ -19,6 +17,7 @@ from pipeline.training.callbacks import (
     FoldState,
     Plateau,
     Progress,
+    ScalarLog,
     is_over,
     kept_epoch,
 )
@@ -107,6 +106,6 @@ def fit(model: Trainer, data: FoldData, history: list[EpochRow], display: EpochD
         callbacks=[
             Progress(data, display), validation, FoldState(data, validation, history, display),
             Plateau(data.task.recipe, history),
-            keras.callbacks.TensorBoard(data.task.folder.logs, write_graph=False),
+            ScalarLog(data.task.folder.logs),
         ],
     )

@@ -1,16 +1,14 @@
 """Write a whole run's curves and pictures for TensorBoard, beside those of its folds.
 
-Keras' own callback writes the scalars of each fold. What concerns the run is written once, when its
-folds are trained: each measure's mean over the folds as long as all of them train, some clips as
-the network sees them and as log-mel spectrograms, and the confusion matrix. TensorBoard's record
-writer does it without TensorFlow, whose import takes seconds.
+A callback writes the scalars of each fold. What concerns the run is written once, when its folds
+are trained: each measure's mean over the folds as long as all of them train, some clips as the
+network sees them and as log-mel spectrograms, and the confusion matrix. TensorFlow, whose import
+takes seconds, is not needed.
 """
 
 from __future__ import annotations
 
 import io
-import shutil
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,20 +16,20 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from pipeline.dataset.tables import Label
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.scores import Scores
+from pipeline.runtime.errors import StoreError, UsageError
+from pipeline.runtime.files import atomic_write
 from pipeline.scoring.evaluation import truth_of
 from pipeline.scoring.figures import plain_style
 from pipeline.scoring.metrics import confusion_counts
 from pipeline.scoring.plot_data import read_histories
 from pipeline.store.reader import Store, open_store
+from pipeline.training.event_file import append, event_path
 
-_FORMAT = "brain.Event:2"  # begins every event file
 _PICTURES = 6
 _SECONDS = 5.0  # of a clip that are shown
 _DPI = 90
@@ -52,11 +50,8 @@ def log_run(folder: RunFolder, store: Store, labels: Sequence[Label]) -> None:
     record = folder.read()
     oof, _ = folder.load()
     by_clip = {label.clip_id: label for label in labels}
-    shutil.rmtree(folder.logs, ignore_errors=True)
-    folder.logs.mkdir(parents=True)
-    with open(folder.logs / f"events.out.tfevents.{time.time():.0f}.run", "wb") as file:
-        writer = RecordWriter(file)
-        writer.write(Event(wall_time=time.time(), file_version=_FORMAT).SerializeToString())
+    path = event_path(folder.logs, "run")
+    with atomic_write(path) as partial:
         histories = read_histories(folder, record.folds)
         by_epoch = histories.groupby("epoch")
         # Up to the last epoch of all folds: beyond it, the mean would be that of other folds.
@@ -64,33 +59,34 @@ def log_run(folder: RunFolder, store: Store, labels: Sequence[Label]) -> None:
         means = by_epoch.mean().drop(columns="fold")[everywhere]
         for epoch, row in means.iterrows():
             # Keras counts epochs from 0.
-            _write(writer, int(str(epoch)) - 1, [
+            append(partial, int(str(epoch)) - 1, [
                 Summary.Value(tag=f"mean_over_folds/{name}", simple_value=float(value))
                 for name, value in row.items() if np.isfinite(value)
             ])
         last = len(means) - 1
         for tag, shown in (("clips", store), ("log_mel", _log_mel_beside(store, oof.clip_ids))):
             if shown is not None:
-                _write(writer, 0, [_image(tag, _draw_clips(shown, oof.clip_ids, by_clip))])
+                append(partial, 0, [_image(tag, _draw_clips(shown, oof.clip_ids, by_clip))])
         truth = truth_of(by_clip, oof)
         if (truth.sum(axis=1) == 1).any():
-            _write(writer, last, [_image("confusion_matrix", _draw_confusions(oof, truth))])
+            append(partial, last, [_image("confusion_matrix", _draw_confusions(oof, truth))])
+    for other in folder.logs.iterdir():
+        if other != path:
+            other.unlink()
 
 
 def _log_mel_beside(store: Store, clip_ids: Sequence[str]) -> Store | None:
     """The store of log-mel frames of these clips in the folder of another feature's store."""
     for path in sorted(store.path.parent.glob("*.h5")):
-        other = open_store(path)
+        try:
+            other = open_store(path)
+        except (StoreError, UsageError):
+            continue  # of another program, or damaged: the training does not need it
         if other.spec.feature == "logmel" != store.spec.feature and all(
             clip_id in other for clip_id in clip_ids
         ):
             return other
     return None
-
-
-def _write(writer: RecordWriter, step: int, values: list[Any]) -> None:
-    event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
-    writer.write(event.SerializeToString())
 
 
 def _image(tag: str, figure: Figure) -> Any:

@@ -129,7 +129,8 @@ def train_run(
     identities.write_record(folder, identity, store.spec, recipe, folds)
     for _ in imap(train_one, tasks, jobs=side_by_side, backend="loky"):
         identities.write_record(folder, identity, store.spec, recipe, folds)
-    if left:
+    # A kill may have come before they were written.
+    if left or not folder.is_logged:
         from pipeline.training.tensorboard_logs import log_run  # matplotlib
 
         log_run(folder, store, labels)

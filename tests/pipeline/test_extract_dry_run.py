@@ -169,7 +169,7 @@ def test_a_data_set_that_was_not_prepared(small, out, call_stage):
 def test_a_run_in_progress_is_not_disturbed(small, out, run_stage, extract):
     """The folder's lock is neither taken nor waited for."""
     extract(small, out)
-    with open(out / ".lock") as file:
+    with open(out / ".lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         ended = run_stage("extract", "--data", small.prepared, "--out", out, "--dry-run")
     assert (ended.code, ended.err, counts(ended)) == (0, "", (0, 6, 0))

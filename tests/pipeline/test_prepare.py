@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,64 @@ def test_written_and_read(data, tmp_path):
     assert clips.read_labels(tmp_path / "a" / "out") == result.labels
     assert sorted(p.name for p in (tmp_path / "a" / "out").iterdir()) == [
         "clips.csv", "dataset.json", "labels.csv", "problems.csv"]
+
+
+def killed_at(n, function, *args):
+    """Call a function in a process that ends before its n-th rename or deletion; False if never."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    left = iter(range(n))
+
+    def or_die(step):
+        def call(*args, **kwargs):
+            if next(left, None) is None:
+                os._exit(9)
+            return step(*args, **kwargs)
+
+        return call
+
+    os.replace, os.unlink = or_die(os.replace), or_die(os.unlink)
+    os.fsync = lambda file: None  # a kill loses nothing that was written
+    try:
+        function(*args)
+    finally:
+        os._exit(0)
+
+
+def test_a_kill_never_leaves_labels_of_one_data_set_with_clips_of_another(data, tmp_path):
+    old, new = tmp_path / "old", prepare(data)
+    preparation.write(prepare(data, labels="single"), old)
+    preparation.write(new, tmp_path / "new")
+
+    def contents(folder):
+        return clips.read_clips(folder), clips.read_labels(folder)
+
+    whole, seen = {name: contents(tmp_path / name) for name in ("old", "new")}, []
+    assert whole["old"] != whole["new"]
+    for n in range(100):
+        out = tmp_path / f"{n}"
+        shutil.copytree(old, out)
+        if not killed_at(n, preparation.write, new, out):
+            break
+        seen += ([name for name in whole if contents(out) == whole[name]] or ["mixed"]
+                 if clips.is_prepared(out) else ["none"])
+    assert list(dict.fromkeys(seen)) == ["old", "none", "new"]
+    out = tmp_path / str(seen.index("none"))
+    preparation.write(new, out)
+    assert contents(out) == whole["new"]
+    assert {path.name for path in out.iterdir()} == {
+        "clips.csv", "labels.csv", "dataset.json", "problems.csv"}
+
+
+def test_tables_that_do_not_fit_on_the_disk_leave_the_old_ones(data, tmp_path, monkeypatch):
+    preparation.write(prepare(data, labels="single"), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.*") if path.is_file()}
+    monkeypatch.setattr(clips, "write_dataset", lambda *args: os.stat(tmp_path / "no/space"))
+    with pytest.raises(FileNotFoundError):
+        preparation.write(prepare(data), tmp_path)
+    after = {path.name: path.read_bytes() for path in tmp_path.glob("*.*") if path.is_file()}
+    assert {**after, "problems.csv": b""} == {**before, "problems.csv": b""}
 
 
 def test_the_order_of_rows_changes_nothing(data, tmp_path):

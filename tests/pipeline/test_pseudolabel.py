@@ -150,3 +150,11 @@ def test_labels_must_be_what_the_teacher_says_now(data):
         check_labels(student, teacher, labels)
     assert "fold 0" not in str(caught.value)
     assert "pseudolabel --run student --teacher mfcc" in str(caught.value)
+    summary = student.pseudo_labels / "summary.csv"
+    for old, new, message in (("fold,", "fld,", "needs the columns"),
+                              ("1,mfcc", "x,mfcc", "fold is 'x'")):
+        before = summary.read_text()
+        summary.write_text(before.replace(old, new, 1))
+        with pytest.raises(UsageError, match=rf"summary\.csv:\d: {message}.*pseudolabel --run"):
+            check_labels(student, teacher, labels)
+        summary.write_text(before)

@@ -61,6 +61,7 @@ def test_float32_is_not_copied_and_other_floats_are_rounded():
     ({"hop_length": 2049}, "hop_length is 2049, n_fft 2048: samples between frames would be lost"),
     ({"top_db": 0.0}, r"top_db is 0; it must be positive \(in dB\), or null for none"),
     ({"top_db": -80.0}, "top_db is -80"),
+    ({"n_mels": 2 * 10**9}, r"n_mels=2000000000 is too many .* at most two bands each"),
     ({"n_mels": 1000}, r"n_mels=1000 is too many .* of the bands \(the first is band"),
 ])
 def test_settings_that_are_refused(cls, settings, message):

@@ -112,6 +112,7 @@ def test_row_of_another_length():
     ("/etc/passwd", "outside"), ("..\\x.wav", "outside"), ("a\\b.wav", "outside"),
     ("C:/x.wav", "outside"), ("C:\\x.wav", "outside"), ("//host/x.wav", "outside"),
     ("", "bad-row"), ("a\nb.wav", "bad-row"), ("a\0.wav", "bad-row"), ("\x1b[2J", "bad-row"),
+    ("a\x9b2J", "bad-row"), ("\u202egnp.wav", "bad-row"), ("\ud800.wav", "bad-row"),
     ("./a.wav", "bad-row"), ("a//b.wav", "bad-row"), ("a/", "bad-row"),
 ])
 def test_bad_names(name, reason):

@@ -388,9 +388,9 @@ def test_metadata_without_labels_leaves_them_to_the_folders(tmp_path):
 
 
 @pytest.mark.parametrize(("data", "words"), [
-    (b'{"file_name": "a.wav", "label": "A"}\n{"file_name"\n[1]\n\xff\n',
+    (b'{"file_name": "a.wav", "label": "A"}\n{"file_name"\n[1]\n\xff\n' + b"[" * 100_000,
      ["metadata.jsonl:2: not JSON", "metadata.jsonl:3: needs an object",
-      "metadata.jsonl:4: not JSON"]),
+      "metadata.jsonl:4: not JSON", "metadata.jsonl:5: not JSON: nested too deep"]),
 ])
 def test_broken_lines_of_metadata_are_all_named(tmp_path, data, words):
     (tmp_path / "metadata.jsonl").write_bytes(data)

@@ -178,7 +178,7 @@ def test_damaged_dataset(folder, change, words):
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"null", b"{", b"\xff", b"{}"])
+@pytest.mark.parametrize("data", [b"", b"[]", b"null", b"{", b"\xff", b"{}", b"[" * 100_000])
 def test_dataset_that_is_none(folder, data):
     (folder / "dataset.json").write_bytes(data)
     with pytest.raises(UsageError, match="Run prepare again"):

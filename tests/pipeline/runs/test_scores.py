@@ -219,11 +219,15 @@ def test_an_unknown_run_lists_the_known_ones(tmp_path):
     "", "[]", "{}", '{"classes": ["A"], "label_mode": "multi", "folds": 5}',
     '{"classes": ["A"], "label_mode": "multi", "folds": ["0"]}',
     '{"classes": ["A"], "label_mode": "both", "folds": [0]}', '{"classes": 3, "kind": "ensemble"}',
+    "[" * 100_000, '{"folds": 5}',
 ])
 def test_a_broken_run_json_is_a_store_error(tmp_path, content):
     (write_run(tmp_path) / "run.json").write_text(content)
     with pytest.raises(StoreError, match=r"mfcc/run.json: .*train the run again"):
         RunFolder(tmp_path, "mfcc").load()
+    # Training a fold again needs nothing of it.
+    RunFolder(tmp_path, "mfcc").fold(0).begin({"seed": 0})
+    assert RunFolder(tmp_path, "mfcc").fold(0).read()["identity"] == {"seed": 0}
 
 
 def test_scores_of_other_classes_than_the_run_are_a_store_error(tmp_path):

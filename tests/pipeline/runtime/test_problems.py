@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from pipeline.runtime.errors import UsageError
-from pipeline.runtime.problems import BadClip, Problem, read_csv, write_csv
+from pipeline.runtime.problems import BadClip, Problem, print_problems, read_csv, write_csv
 
 PROBLEMS = [
     Problem("a.wav", "truncated", 'it ends, "early"', "Get it again"),
@@ -56,3 +56,11 @@ def test_a_bad_clip_becomes_a_problem_also_after_a_worker_sent_it():
     for each in (bad, pickle.loads(pickle.dumps(bad))):
         assert str(each) == "it has 0 bytes"
         assert each.at("a.wav") == Problem("a.wav", "empty", "it has 0 bytes", "Get it again")
+
+
+def test_what_a_table_quotes_does_nothing_to_the_terminal_nor_fills_it(capsys):
+    print_problems([Problem("a\x1b[31m.wav", "bad-row", "fname is " + "x" * 5000, "Rename it")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(r"  a\x1b[31m.wav: bad-row: fname is xxx")
+    assert line.endswith("xxx…. Rename it")
+    assert len(line) < 600

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from pipeline.runtime.errors import UsageError
-from pipeline.tagging.audio_files import find_audio, readable
+from pipeline.tagging.audio_files import find_audio
 
 
 def names(found):
@@ -51,11 +51,3 @@ def test_a_folder_that_cannot_be_read_is_a_problem(data_set, tone):
     found = find_audio([data_set.audio])
     locked.chmod(0o700)
     assert [p.reason for p in found.problems] == ["unreadable"]
-
-
-@pytest.mark.parametrize(("name", "shown"), [
-    ("Bärk 犬.wav", "Bärk 犬.wav"), ("a\nb", r"a\nb"), ("\x1b[2J", r"\x1b[2J"),
-    ("\udce9", r"\xe9"), ("\u202egpj", r"\u202egpj"), ("a\\b", "a\\b"), ("\u2028", r"\u2028"),
-])
-def test_readable_names(name, shown):
-    assert readable(name) == shown

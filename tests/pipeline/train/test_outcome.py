@@ -85,7 +85,7 @@ def test_tensorboard_gets_what_the_history_has(trained):
         for name, value in row.items():
             if name != "epoch":
                 assert found.pop((int(row["epoch"]), name)) == pytest.approx(value, rel=1e-6)
-    # Keras adds the learning rate.
+    # As Keras' own callback has it.
     assert {name for _, name in found} == {"learning_rate"}
 
 
@@ -122,6 +122,25 @@ def test_means_end_with_the_shortest_fold_and_log_mel_is_shown_if_it_is_there(tr
     events.Reload()
     assert [event.step for event in events.Scalars("mean_over_folds/val_loss")] == [0]
     assert len(events.Images("log_mel")) == 1
+
+
+def test_logs_of_a_run_that_are_missing_are_written_by_the_next_command(done, train):
+    """Beside a file that is no store, which a training has no use for."""
+    (done.stores / "notes.h5").write_text("no HDF5")
+    folder = RunFolder(done.runs, "mfcc")
+    before = done.bytes_of("mfcc", "*.*")
+    shutil.rmtree(folder.logs)
+    folder.logs.mkdir()
+    (folder.logs / "events.out.tfevents.1.run.partial").write_bytes(b"torn by a kill")
+    ended = train()
+    assert ended.code == 0, ended.err
+    assert done.bytes_of("mfcc", "*.*") == before
+    (written,) = folder.logs.iterdir()
+    events = EventAccumulator(str(folder.logs))
+    events.Reload()
+    assert events.Images("confusion_matrix")
+    assert train().code == 0
+    assert list(folder.logs.iterdir()) == [written]
 
 
 def test_scores_and_loss_are_means_over_crops_that_cover_the_clip(world, train):
