@@ -114,8 +114,9 @@ def run(settings: Settings) -> None:
         raise UsageError(NO_JOBS)
     names = tuple(settings.named) if settings.features is None else settings.features
     stores = [store_path(settings.out, name) for name in names]
-    if not settings.dry_run and (settings.force or not all(map(os.path.exists, stores))):
-        parallel.start_ahead(jobs=settings.jobs, backend=settings.backend)
+    has_work = settings.force or not all(map(os.path.exists, stores))
+    if settings.backend == "loky" and has_work and not settings.dry_run:
+        parallel.start_ahead()
     # Imported late: they have much to import.
     from pipeline.dataset.tables import is_prepared
     from pipeline.extraction.stores import extract_stores

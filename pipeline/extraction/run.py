@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.extraction.decoding import decode
 from pipeline.extraction.plan import Plan, StorePlan
 from pipeline.extraction.reuse import (
     PROBLEMS,
@@ -22,7 +23,7 @@ from pipeline.extraction.seal import report, seal
 from pipeline.extraction.worker import ClipResult, Worker
 from pipeline.runtime.errors import PipelineError, UsageError
 from pipeline.runtime.files import flushed_meanwhile
-from pipeline.runtime.parallel import end_workers, imap, worker_count
+from pipeline.runtime.parallel import end_workers, worker_count
 from pipeline.runtime.problems import Problem
 from pipeline.runtime.progress import ClipProgress, hours, size
 from pipeline.store.partial import JournalEntry, PartialStore, leftovers, store_path
@@ -192,10 +193,11 @@ def _decode(
     todo.sort(key=lambda i: (-plan.seconds(i), i))
     failed = []
     batches = list(_batches(todo, plan))
-    tasks = ([plan.task(i, lacking(i)) for i in batch] for batch in batches)
     # More workers than tasks would only be started.
     jobs = min(worker_count(jobs), max(1, len(batches)))
-    results = imap(worker, tasks, jobs=jobs, backend=backend)
+    results = decode(
+        worker, batches, lambda i: plan.task(i, lacking(i)), jobs=jobs, backend=backend
+    )
     # Closed at once when the run is stopped, which ends the workers.
     with ClipProgress(len(todo), sum(map(plan.seconds, todo))) as progress, closing(results):
         for result in _with_progress(results, progress):
@@ -212,7 +214,8 @@ def _decode(
             summary.audio_seconds += result.seconds
             summary.clipped_clips += result.clipped > 0
             summary.clipped_samples += result.clipped
-    end_workers(jobs=jobs, backend=backend)
+    if backend == "loky" and jobs > 1:
+        end_workers()
     for partial in partials.values():
         partial.close()
     return sorted(failed, key=lambda result: result.index)

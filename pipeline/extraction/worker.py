@@ -56,6 +56,11 @@ class ClipTask:
     header: Header
     spans: dict[str, Span]
 
+    @property
+    def seconds(self) -> float:
+        """Duration of the audio."""
+        return self.header.frames / self.header.sr
+
 
 @dataclass(frozen=True)
 class ClipResult:
@@ -110,7 +115,6 @@ class Worker:
         return [self._extract(task) for task in batch]
 
     def _extract(self, task: ClipTask) -> ClipResult:
-        seconds = task.header.frames / task.header.sr
         digest, size, mtime_ns = "", -1, -1
         try:
             try:
@@ -127,8 +131,8 @@ class Worker:
             if problem.reason in _NAMED_BY_HEADER:
                 found = headers.check(task.path, task.clip_id)
                 problem = found if isinstance(found, Problem) else problem
-            return ClipResult(task.index, digest, size, mtime_ns, seconds, problem)
-        return ClipResult(task.index, digest, size, mtime_ns, seconds, None, clipped)
+            return ClipResult(task.index, digest, size, mtime_ns, task.seconds, problem)
+        return ClipResult(task.index, digest, size, mtime_ns, task.seconds, None, clipped)
 
     def _fill(self, task: ClipTask, digest: str) -> int:
         """Decode the clip into every store that needs it; return the number of clipped samples."""

@@ -32,6 +32,7 @@ REASONS = {
     "non-finite": "NaN or infinity among the samples",
     "too-loud": "samples more than 60 dB over full scale",
     "decode-error": "libsndfile fails while decoding",
+    "crash": "decoding it crashes, or takes more memory than there is",
     "changed": "the file has changed since prepare",
     "duplicate": "a name that appears twice",
     "unknown-label": "a label that is not a class of the data set",

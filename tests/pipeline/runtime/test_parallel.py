@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.errors import PipelineError, UsageError
+from pipeline.runtime.errors import UsageError, WorkerDied
 from pipeline.runtime.parallel import BACKENDS, end_workers, imap, worker_count
 
 N = 70  # two tasks
@@ -28,6 +28,7 @@ def reference(data, extract, stores_of):
 
 # Tasks that any worker can unpickle: expressions for eval.
 PID = "__import__('time').sleep(0.02) or __import__('os').getpid()"
+DEATH = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
@@ -75,7 +76,7 @@ def test_a_run_that_is_given_up_warns_of_nothing(recwarn):
 
 def test_workers_can_be_ended_before_this_process():
     pids = set(imap(eval, [PID] * 20, jobs=2, backend="loky"))
-    end_workers(jobs=2, backend="loky")
+    end_workers()
     deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline
@@ -86,8 +87,23 @@ def test_workers_can_be_ended_before_this_process():
 
 
 def test_a_worker_that_dies_is_an_error_with_advice():
-    with pytest.raises(PipelineError, match=r"a worker was killed.*fewer --jobs"):
-        list(imap(os._exit, [1], jobs=2, backend="loky"))
+    """Its tasks are those that were running."""
+    with pytest.raises(WorkerDied, match=r"a worker was killed.*fewer --jobs") as caught:
+        list(imap(eval, ["1", DEATH, "2"], jobs=2, backend="loky"))
+    assert DEATH in caught.value.tasks
+    assert caught.value.cause == "SIGKILL"
+
+
+def test_one_at_a_time_leaves_no_doubt_which_task_it_was():
+    results = imap(eval, [PID, PID, DEATH, PID], jobs=2, backend="loky", one_at_a_time=True)
+    pids = {next(results), next(results)}
+    assert len(pids) == 1
+    assert os.getpid() not in pids
+    with pytest.raises(WorkerDied) as caught:
+        next(results)
+    assert caught.value.tasks == (DEATH,)
+    # New ones are there for the next run.
+    assert len(list(imap(eval, [PID] * 4, jobs=2, backend="loky"))) == 4
 
 
 def test_jobs_are_counted_from_the_machine():
