@@ -92,7 +92,8 @@ def opened(path: Path) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
     ------
     header : Header
     blocks : iterator of np.ndarray [shape=(n,), dtype=int16 or float32]
-        At most :data:`BLOCK` values and :data:`BLOCK_SECONDS` at a time, see :func:`as_float32`; not checked for NaN.
+        At most :data:`BLOCK` values and :data:`BLOCK_SECONDS` at a time, see :func:`as_float32`;
+        not checked for NaN.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -19,7 +19,7 @@ _MOST_DEATHS = 20
 def decode(
     worker: Worker, batches: Sequence[Sequence[int]], make_task: Callable[[int], ClipTask], *,
     jobs: int, **workers: Any,
-) -> Iterator[list[ClipResult]]:
+) -> Generator[list[ClipResult]]:
     """Extract batches of clips, in the order of completion.
 
     When a worker dies, the clips that it may have had are extracted again, one at a time and alone

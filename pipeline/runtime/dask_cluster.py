@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from pipeline.runtime.errors import PipelineError
@@ -23,6 +23,7 @@ R = TypeVar("R")
 # them (in seconds). A nanny needs a few seconds to start a worker again.
 _WATCH_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0
+_CLOSE_SECONDS = 10.0
 
 _RESUME = "Run the same command again to resume"
 
@@ -58,7 +59,8 @@ def imap(
         waiting = iter(tasks)
         alive = _Watch(client)
         while True:
-            room = 1 if one_at_a_time else 2 * alive.slots()
+            slots = alive.slots()
+            room = 1 if one_at_a_time else 2 * slots
             while len(running) < room and (task := next(waiting, alive)) is not alive:
                 running[client.submit(function, task, pure=False)] = task  # type: ignore[assignment]
             if not running:
@@ -119,19 +121,29 @@ class _Watch:
 @contextmanager
 def _client(distributed: Any, workers: int, address: str | None) -> Iterator[Any]:
     """Connect; whatever was started here ends with the block."""
+    # Dask reports the same troubles in its own words, in many lines, by several loggers.
+    disabled_before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with _connected(distributed, workers, address) as client:
+            yield client
+    finally:
+        logging.disable(disabled_before)
+
+
+@contextmanager
+def _connected(distributed: Any, workers: int, address: str | None) -> Iterator[Any]:
     import dask
 
-    # Dask reports the same troubles in its own words, and in many lines.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     address = address or dask.config.get("scheduler-address", None)
     try:
         if address is not None:
-            client = distributed.Client(address, set_as_default=False)
+            client = distributed.Client(address)
         else:
             with starting_workers():
                 client = distributed.Client(
                     n_workers=workers, threads_per_worker=1, dashboard_address=None,
-                    silence_logs=logging.CRITICAL, set_as_default=False,
+                    silence_logs=logging.CRITICAL,
                 )
     except (OSError, ValueError) as error:
         raise PipelineError(
@@ -141,15 +153,18 @@ def _client(distributed: Any, workers: int, address: str | None) -> Iterator[Any
     try:
         yield client
     finally:
-        client.close(timeout=_WATCH_SECONDS)
+        with suppress(TimeoutError):  # of a scheduler that is gone
+            client.close(timeout=_CLOSE_SECONDS)
 
 
 def _explained(error: BaseException) -> BaseException:
     """The error of a task, or what an error of Dask's own means."""
-    text = str(error)
-    if isinstance(error, ImportError) or "deserializ" in text:
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    if isinstance(first, ImportError) or "deserializ" in str(error):
         return PipelineError(
-            f"the cluster cannot run this pipeline: {text.splitlines()[0]}. The scheduler and all "
-            "workers need the same version of it, and of its packages, as this machine"
+            f"the cluster cannot run this pipeline ({first}). Its scheduler and all its workers "
+            "need the same version of the pipeline and of its packages as this machine"
         )
     return error

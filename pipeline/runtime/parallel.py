@@ -27,6 +27,9 @@ R = TypeVar("R")
 
 BACKENDS = get_args(Backend)
 
+# Those whose workers may be on other machines.
+CLUSTERS = ("dask", "ray")
+
 _WATCH_SECONDS = 0.5
 
 # A warnings filter, matching the beginning of the message.
@@ -70,13 +73,34 @@ def imap(
     """
     if jobs == 0:
         raise UsageError(NO_JOBS)
-    if backend in ("dask", "ray"):
+    if backend in CLUSTERS:
         clustered = importlib.import_module(f"pipeline.runtime.{backend}_cluster").imap
         return clustered(function, tasks, workers=worker_count(jobs), address=cluster,
                          one_at_a_time=one_at_a_time)
     if backend == "loky" and one_at_a_time:
         return _apart(function, tasks)
     return _joblib(function, tasks, jobs=1 if one_at_a_time else jobs, backend=backend)
+
+
+def cluster_address(backend: str, *, scheduler: str | None, address: str | None) -> str | None:
+    """Return which of two settings is the address of a backend's cluster.
+
+    Parameters
+    ----------
+    backend : str
+    scheduler, address : str or None
+        The settings for "dask" and for "ray".
+
+    Raises
+    ------
+    UsageError
+        If the setting of another backend is given.
+    """
+    settings = {"dask": ("--scheduler", scheduler), "ray": ("--address", address)}
+    for name, (flag, value) in settings.items():
+        if value is not None and name != backend:
+            raise UsageError(f"{flag} {value} is for --backend {name}; the backend is {backend}")
+    return settings[backend][1] if backend in settings else None
 
 
 def _joblib(

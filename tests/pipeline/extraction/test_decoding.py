@@ -1,12 +1,13 @@
 """Clips that crash their worker: named, and the others are extracted as if nothing had happened."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from pipeline.audio.file_header import Header
-from pipeline.extraction import decoding
+from pipeline.extraction import decoding, worker
 from pipeline.extraction.decoding import decode
 from pipeline.extraction.worker import ClipResult, ClipTask
 from pipeline.runtime.errors import PipelineError
@@ -48,7 +49,7 @@ def test_a_clip_that_crashes_its_worker_is_a_problem_like_any_other(
 
 def extract_rows(rows, deadly, *, jobs):
     """Rows in batches of three, some of which kill their worker; what comes back, by row."""
-    def worker(batch):
+    def extract_batch(batch):
         for task in batch:
             if task.index in deadly:
                 os.kill(os.getpid(), 9)
@@ -59,7 +60,7 @@ def extract_rows(rows, deadly, *, jobs):
         return ClipTask(i, f"clip-{i}", Path(f"/nowhere/{i}"), header, {})
 
     batches = [rows[i:i + 3] for i in range(0, len(rows), 3)]
-    results = [r for batch in decode(worker, batches, task, jobs=jobs, backend="loky")
+    results = [r for batch in decode(extract_batch, batches, task, jobs=jobs, backend="loky")
                for r in batch]
     assert sorted(r.index for r in results) == rows
     return {r.index: r.problem for r in results}
@@ -77,3 +78,27 @@ def test_workers_that_always_die_are_not_the_clips_fault(monkeypatch):
     monkeypatch.setattr(decoding, "_MOST_DEATHS", 2)
     with pytest.raises(PipelineError, match=r"2 workers in a row were killed.*clip-1, clip-2"):
         extract_rows(list(range(6)), {1, 2, 3}, jobs=1)
+
+
+@pytest.mark.parametrize(("number", "ends"), [
+    (errno.EMFILE, True), (errno.ESTALE, True), (errno.EACCES, False), (errno.EIO, False),
+])
+def test_errors_that_are_not_the_files_end_the_run(
+    data_set, extract, tmp_path, monkeypatch, number, ends
+):
+    """No clip is left out because a file server was away for a moment."""
+    data_set.fill(1, seconds=0.05).prepare()
+
+    def digest_of(path):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(worker, "digest_of", digest_of)
+    flags = ("--features", "waveform", "--allow-failures", 1)
+    if ends:
+        with pytest.raises(OSError, match=r"0000\.wav") as caught:
+            extract(data_set, tmp_path / "s", *flags)
+        assert caught.value.errno == number
+    else:
+        ended = extract(data_set, tmp_path / "s", *flags)
+        assert ended.code == 2
+        assert "every one of them is bad" in ended.err

@@ -1,9 +1,6 @@
 import importlib.util
-import json
 import math
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -138,49 +135,3 @@ def test_threads_make_the_same_bytes(data, extract, reference, stores_of, tmp_pa
     ended = extract(data, tmp_path / "s", "--backend", "threading", "--jobs", 2)
     assert (ended.code, ended.extracted, ended.err) == (0, N, "")
     assert stores_of(tmp_path / "s") == reference
-
-
-@pytest.mark.slow
-def test_dask_makes_the_same_bytes(data, run_stage, reference, stores_of, tmp_path, leftovers_in):
-    """A cluster of its own: nothing is configured."""
-    pytest.importorskip("distributed")
-    ended = run_stage("extract", "--data", data.prepared, "--out", "s", "--backend", "dask",
-                      "--jobs", 2)
-    assert (ended.code, ended.extracted) == (0, N)
-    assert "Traceback" not in ended.err
-    assert stores_of(tmp_path / "s") == reference
-    assert leftovers_in(tmp_path / "s") == []
-
-
-@pytest.mark.slow
-def test_dask_uses_the_cluster_that_is_configured(
-    data, run_stage, stage_command, reference, stores_of, tmp_path
-):
-    """A scheduler and a worker that run already, as on several machines."""
-    pytest.importorskip("distributed")
-    started = []
-
-    def start(*command):
-        started.append(subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli." + command[0], *command[1:]],
-            cwd=tmp_path, env=stage_command.environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ))
-
-    file = tmp_path / "scheduler.json"
-    start("dask_scheduler", "--scheduler-file", str(file), "--port", "0", "--no-dashboard")
-    start("dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard")
-    try:
-        while not file.exists():
-            assert started[0].poll() is None
-            time.sleep(0.1)
-        address = json.loads(file.read_text())["address"]
-        ended = run_stage("extract", "--data", data.prepared, "--out", "s", "--backend", "dask",
-                          env={"DASK_SCHEDULER_ADDRESS": address})
-        assert (ended.code, ended.extracted) == (0, N)
-        assert "Traceback" not in ended.err
-        assert stores_of(tmp_path / "s") == reference
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
