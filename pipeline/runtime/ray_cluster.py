@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -19,6 +22,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _WATCH_SECONDS = 1.0
+_ANSWER_SECONDS = 10.0
 
 
 def imap(
@@ -88,13 +92,39 @@ def _each(ray: Any, remote: Any, tasks: Iterable[T], one_at_a_time: bool) -> Gen
             yield result
 
 
+def _check_answers(address: str) -> None:
+    """Raise a PipelineError if nothing listens at an address; Ray itself tries for ten minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return  # such as "auto", which Ray looks up on this machine
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise PipelineError(f"no Ray cluster answers at {address}: {error}") from None
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep the handler of SIGTERM, which Ray replaces by its own when it starts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @contextmanager
 def _cluster(ray: Any, workers: int, address: str | None) -> Iterator[None]:
     """Connect, or start a local cluster; it ends with the block."""
     address = address or os.environ.get("RAY_ADDRESS")
     options = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    if address:
+        _check_answers(address)
     try:
-        with starting_workers():
+        with starting_workers(), _own_signals():
             ray.init(
                 address=address, log_to_driver=False, logging_level=logging.CRITICAL, **options
             )

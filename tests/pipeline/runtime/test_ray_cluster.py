@@ -1,6 +1,7 @@
 """Ray clusters, which need the package ray."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -35,18 +36,22 @@ def reference(data, extract, stores_of):
 @pytest.fixture
 def head():
     """The address of a cluster that runs already."""
-    command = [sys.executable, "-m", "ray.scripts.scripts"]
-    subprocess.run(
-        [*command, "start", "--head", "--port", "46379", "--num-cpus", "2",
-         "--include-dashboard", "false", "--disable-usage-stats"],
-        check=True, capture_output=True, timeout=PATIENCE_SECONDS,
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",
+         "--port", "46379", "--num-cpus", "2", "--include-dashboard", "false",
+         "--disable-usage-stats"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )
+    assert any("Ray runtime started" in line for line in process.stdout)
     yield "127.0.0.1:46379"
-    subprocess.run([*command, "stop", "--force"], capture_output=True, timeout=PATIENCE_SECONDS)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def test_tasks_run_elsewhere_and_errors_come_back():
+    handler = signal.getsignal(signal.SIGTERM)
     assert os.getpid() not in set(imap(eval, [PID] * 30, jobs=2, backend="ray"))
+    assert signal.getsignal(signal.SIGTERM) is handler, "a stopped run says so"
     with pytest.raises(FileNotFoundError, match="nowhere"):
         list(imap(os.listdir, ["/nowhere"], jobs=1, backend="ray"))
 
