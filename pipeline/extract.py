@@ -4,6 +4,7 @@
   python -m pipeline.extract --dry-run                    show what would be done, write nothing
   python -m pipeline.extract --sr 44100 --jobs 2          every feature at 44.1 kHz
   python -m pipeline.extract --data recordings            any folder of audio, without prepare
+  python -m pipeline.extract --backend dask --scheduler tcp://HOST:8786     on several machines
   python -m pipeline.extract --features logmel --n-mels 64
   python -m pipeline.extract --features.logmel.dtype float16      a setting of one feature
 
@@ -85,7 +86,15 @@ class Settings:
         "number of parallel workers; -1: one per CPU core"
     )]
     backend: Annotated[Backend, Section("machine"), Help(
-        "joblib backend; loky: processes, threading: threads, dask and ray: a cluster's workers"
+        "loky: processes, threading: threads, dask and ray: a cluster's workers"
+    )]
+    scheduler: Annotated[str | None, Section("machine"), Help(
+        "address of the Dask scheduler, such as tcp://HOST:8786; none: as Dask is configured, else "
+        "a local cluster"
+    )]
+    address: Annotated[str | None, Section("machine"), Help(
+        "address of the Ray cluster, such as HOST:6379 or auto; none: RAY_ADDRESS, else a local "
+        "cluster"
     )]
     allow_failures: Annotated[int, Ge(0), Help(
         "number of bad clips to accept and leave out; with more, no store is written"
@@ -127,10 +136,13 @@ def run(settings: Settings) -> None:
         raise UsageError(NO_JOBS)
     if settings.force and settings.repair:
         raise UsageError("--force extracts all clips again, --repair the damaged ones: give one")
+    cluster = parallel.cluster_address(
+        settings.backend, scheduler=settings.scheduler, address=settings.address)
     names = tuple(settings.named) if settings.features is None else settings.features
     stores = [store_path(settings.out, name) for name in names]
-    if not settings.dry_run and (settings.force or not all(map(os.path.exists, stores))):
-        parallel.start_ahead(jobs=settings.jobs, backend=settings.backend)
+    has_work = settings.force or not all(map(os.path.exists, stores))
+    if settings.backend == "loky" and has_work and not settings.dry_run:
+        parallel.start_ahead()
     # Imported late: they have much to import.
     from pipeline.dataset.tables import is_prepared
     from pipeline.extraction.stores import extract_stores
@@ -143,8 +155,8 @@ def run(settings: Settings) -> None:
     print(extract_stores(
         settings.data, settings.out, targets, drop_known_bad=drop_known_bad,
         limit=settings.limit, allow_failures=settings.allow_failures, trim_db=settings.trim_db,
-        jobs=settings.jobs, backend=settings.backend, force=settings.force, repair=settings.repair,
-        dry_run=settings.dry_run,
+        jobs=settings.jobs, backend=settings.backend, cluster=cluster, force=settings.force,
+        repair=settings.repair, dry_run=settings.dry_run,
     ))
 
 

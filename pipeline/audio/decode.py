@@ -31,6 +31,9 @@ MAX_CHANNELS = 64
 # Samples (frames times channels) decoded at a time: 4 MB of float32, 24 s of 44.1 kHz mono.
 BLOCK = 1 << 20
 
+# At a low sampling rate a block of that size would be minutes, and gigabytes once resampled.
+BLOCK_SECONDS = 24
+
 
 # Names of files that libsndfile hands to libmpg123.
 _MPEG_SUFFIXES = (".mp1", ".mp2", ".mp3", ".mpa", ".mpga", ".mpeg", ".mpg")
@@ -89,7 +92,8 @@ def opened(path: Path) -> Iterator[tuple[Header, Iterator[np.ndarray]]]:
     ------
     header : Header
     blocks : iterator of np.ndarray [shape=(n,), dtype=int16 or float32]
-        At most :data:`BLOCK` values at a time, see :func:`as_float32`; not checked for NaN.
+        At most :data:`BLOCK` values and :data:`BLOCK_SECONDS` at a time, see :func:`as_float32`;
+        not checked for NaN.
 
     Raises
     ------
@@ -114,8 +118,9 @@ def _blocks(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
     dtype = "int16" if mono and file.subtype == "PCM_16" else "float32"
     # Read what the header counts; where it only estimates, read until the end.
     left = math.inf if only_estimated(file.format) else file.frames
+    most = min(file.frames, BLOCK // file.channels, BLOCK_SECONDS * file.samplerate)
     while left > 0:
-        n = int(max(1, min(left, file.frames, BLOCK // file.channels)))
+        n = int(max(1, min(left, most)))
         block = np.empty((n,) if mono else (n, file.channels), dtype)
         with mpg123_named(path):
             block = block[:file.buffer_read_into(block, dtype)]

@@ -23,6 +23,7 @@ def extract_folder(
     name: str | None = None,
     jobs: int = -1,
     backend: Backend = "loky",
+    cluster: str | None = None,
     allow_failures: int = 0,
     trim_db: float = 60.0,
 ) -> Store:
@@ -50,6 +51,8 @@ def extract_folder(
         Number of parallel workers; -1: one per CPU core.
     backend : {"loky", "threading", "dask", "ray"}
         Where they run, see :func:`pipeline.runtime.parallel.imap`.
+    cluster : str, optional
+        Address of the Dask scheduler or of the Ray cluster.
     allow_failures : int
         Number of bad files to accept and leave out.
     trim_db : float
@@ -108,7 +111,7 @@ def extract_folder(
             run_extraction(
                 data, out, [target], drop_known_bad=True, limit=None,
                 allow_failures=allow_failures, trim_db=trim_db, jobs=jobs, backend=backend,
-                force=False, repair=False, dry_run=False,
+                cluster=cluster, force=False, repair=False, dry_run=False,
                 tell=lambda note: warnings.warn(note, stacklevel=4),
             )
     except BadClipsError as error:

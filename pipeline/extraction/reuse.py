@@ -192,7 +192,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def source_states(
     root: Path, clips: Iterable[Clip], out: Path, reusable: Iterable[ReusableStores], *,
-    jobs: int, backend: str,
+    jobs: int, backend: str, cluster: str | None = None,
 ) -> SourceStates:
     """Find out which clips of earlier runs have unchanged source files.
 
@@ -207,7 +207,7 @@ def source_states(
     out : Path
         The stores' folder.
     reusable : iterable of ReusableStores
-    jobs, backend
+    jobs, backend, cluster
         See :func:`pipeline.runtime.parallel.imap`.
     """
     states = SourceStates(
@@ -226,6 +226,7 @@ def source_states(
     }}
     useful = {clip_id for each in reusable for clip_id in each.clip_ids()}
     to_read = []
+    root = root.absolute()  # workers on other machines have working directories of their own
     for clip in clips:
         # Joined as text: making a Path takes longer than asking for the file's state.
         path = os.path.join(root, clip.path)
@@ -244,7 +245,7 @@ def source_states(
             to_read.append((clip.clip_id, Path(path), state.st_size, state.st_mtime_ns))
     tasks = [to_read[i:i + _FILES_PER_TASK] for i in range(0, len(to_read), _FILES_PER_TASK)]
     if tasks:
-        for sources in imap(_digests, tasks, jobs=jobs, backend=backend):
+        for sources in imap(_digests, tasks, jobs=jobs, backend=backend, cluster=cluster):
             states.sources.update({source.clip_id: source for source in sources})
     return states
 

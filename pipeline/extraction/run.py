@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pipeline.extraction.decoding import decode
 from pipeline.extraction.plan import Plan, StorePlan
 from pipeline.extraction.reuse import (
     PROBLEMS,
@@ -19,10 +20,11 @@ from pipeline.extraction.reuse import (
     write_sources,
 )
 from pipeline.extraction.seal import report, seal
+from pipeline.extraction.shared_folder import check_is_seen, shared_token
 from pipeline.extraction.worker import ClipResult, Worker
 from pipeline.runtime.errors import PipelineError, UsageError
 from pipeline.runtime.files import flushed_meanwhile
-from pipeline.runtime.parallel import end_workers, imap, worker_count
+from pipeline.runtime.parallel import CLUSTERS, end_workers, worker_count
 from pipeline.runtime.problems import Problem
 from pipeline.runtime.progress import ClipProgress, hours, size
 from pipeline.store.partial import JournalEntry, PartialStore, leftovers, store_path, tidy
@@ -65,7 +67,8 @@ class Summary:
 
 def extract(
     plan: Plan, out: Path, reusable: dict[str, ReusableStores], states: SourceStates, *,
-    jobs: int, backend: str, allow_failures: int, trim_db: float, force: bool = False,
+    jobs: int, backend: str, allow_failures: int, trim_db: float, cluster: str | None = None,
+    force: bool = False,
 ) -> Summary:
     """Make the stores of a plan.
 
@@ -79,7 +82,7 @@ def extract(
         those of the new stores.
     states : SourceStates
         The source files as they are now.
-    jobs, backend
+    jobs, backend, cluster
         See :func:`pipeline.runtime.parallel.imap`.
     allow_failures : int
         Bad clips to accept.
@@ -117,18 +120,25 @@ def extract(
             write_sources(out, sources.values())
         return summary
     _check_space(out, plan.to_make)
+    if backend in CLUSTERS:
+        # Workers have working directories of their own.
+        out, plan = out.absolute(), replace(plan, root=plan.root.absolute())
 
     began = time.monotonic()
     partials = {}
     for store in plan.to_make:
         partials[store.name] = PartialStore(out, store.name, store.target.spec, store.contents)
         reuse_clips(partials[store.name], reusable.pop(store.name), states.sources)
-    worker = Worker(
-        tuple(store.target for store in plan.to_make),
-        {name: partial.offsets for name, partial in partials.items()}, trim_db, out,
-    )
-    with flushed_meanwhile(partial.partial for partial in partials.values()):
-        failed = _decode(plan, worker, partials, sources, summary, jobs=jobs, backend=backend)
+    with (
+        shared_token(out) if backend in CLUSTERS else nullcontext() as token,
+        flushed_meanwhile(partial.partial for partial in partials.values()),
+    ):
+        worker = Worker(
+            tuple(store.target for store in plan.to_make),
+            {name: partial.offsets for name, partial in partials.items()}, trim_db, out, token,
+        )
+        failed = _decode(plan, worker, partials, sources, summary, jobs=jobs, backend=backend,
+                         cluster=cluster)
     summary.wall_seconds = time.monotonic() - began
     summary.problems += [result.problem for result in failed if result.problem]
     report(out, summary.problems, allow_failures=allow_failures)
@@ -179,7 +189,7 @@ def _check_space(out: Path, stores: Sequence[StorePlan]) -> None:
 
 def _decode(
     plan: Plan, worker: Worker, partials: dict[str, PartialStore], sources: dict[str, Source],
-    summary: Summary, *, jobs: int, backend: str,
+    summary: Summary, *, jobs: int, backend: str, cluster: str | None,
 ) -> list[ClipResult]:
     """Extract the clips that a store lacks; return those that failed."""
     stores = plan.to_make
@@ -195,10 +205,12 @@ def _decode(
     todo.sort(key=lambda i: (-plan.seconds(i), i))
     failed = []
     batches = list(_batches(todo, plan))
-    tasks = ([plan.task(i, lacking(i)) for i in batch] for batch in batches)
     # More workers than tasks would only be started.
     jobs = min(worker_count(jobs), max(1, len(batches)))
-    results = imap(worker, tasks, jobs=jobs, backend=backend)
+    results = decode(
+        worker, batches, lambda i: plan.task(i, lacking(i)), jobs=jobs, backend=backend,
+        cluster=cluster,
+    )
     # Closed at once when the run is stopped, which ends the workers.
     with ClipProgress(len(todo), sum(map(plan.seconds, todo))) as progress, closing(results):
         for result in _with_progress(results, progress):
@@ -206,6 +218,8 @@ def _decode(
             clip_id = plan.clips[i].clip_id
             sources[clip_id] = Source(clip_id, result.size, result.mtime_ns, result.digest)
             if result.problem:
+                if worker.token is not None:
+                    check_is_seen(result, plan.root / plan.clips[i].path)
                 failed.append(result)
                 continue
             entry = JournalEntry(i, result.size, result.mtime_ns, result.digest)
@@ -215,7 +229,8 @@ def _decode(
             summary.audio_seconds += result.seconds
             summary.clipped_clips += result.clipped > 0
             summary.clipped_samples += result.clipped
-    end_workers(jobs=jobs, backend=backend)
+    if backend == "loky" and jobs > 1:
+        end_workers()
     for partial in partials.values():
         partial.close()
     return sorted(failed, key=lambda result: result.index)

@@ -57,7 +57,7 @@ def extract_stores(
 def run_extraction(
     data: Path, out: Path, targets: Sequence[Target], *, drop_known_bad: bool, limit: int | None,
     allow_failures: int, trim_db: float, jobs: int, backend: str, force: bool, repair: bool,
-    dry_run: bool, tell: Callable[[str], None],
+    dry_run: bool, tell: Callable[[str], None], cluster: str | None = None,
 ) -> Summary | Plan:
     """Plan an extraction and carry the plan out, unless `dry_run`.
 
@@ -68,7 +68,7 @@ def run_extraction(
     out : Path
         The stores' folder, locked meanwhile.
     targets : sequence of Target
-    allow_failures, trim_db, jobs, backend
+    allow_failures, trim_db, jobs, backend, cluster
         See :func:`pipeline.extraction.run.extract`.
     force : bool
         Reuse nothing.
@@ -89,7 +89,7 @@ def run_extraction(
     PipelineError
         As the functions above.
     """
-    workers: dict[str, Any] = {"jobs": jobs, "backend": backend}
+    workers: dict[str, Any] = {"jobs": jobs, "backend": backend, "cluster": cluster}
     with nullcontext() if dry_run else locked(out):
         inputs = read_inputs(
             data, limit=limit, drop_known_bad=drop_known_bad, out=out,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from pipeline.audio import headers
 from pipeline.audio.decode import DecodeError, only_estimated, opened
 from pipeline.audio.file_header import Header
 from pipeline.extraction.targets import Target
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.files import naming
 from pipeline.runtime.problems import BadClip, Problem
 from pipeline.store.schema import ByteOffsets
 from pipeline.store.writer import ClipWriter
@@ -25,6 +29,14 @@ MAX_PEAK = 1000.0
 
 # For these the header tells more: what prepare would report about the file as it is now.
 _NAMED_BY_HEADER = ("changed", "decode-error", "truncated", "unreadable")
+
+# Errors of reading a file that say nothing of the file: descriptors or memory are used up, or a
+# server is away. They end the run, which can be resumed.
+_NOT_THE_FILE = frozenset({
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ESTALE, errno.ENOTCONN,
+    errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH,
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EREMOTEIO,
+})
 
 
 class Span(NamedTuple):
@@ -56,6 +68,11 @@ class ClipTask:
     header: Header
     spans: dict[str, Span]
 
+    @property
+    def seconds(self) -> float:
+        """Duration of the audio."""
+        return self.header.frames / self.header.sr
+
 
 @dataclass(frozen=True)
 class ClipResult:
@@ -74,6 +91,8 @@ class ClipResult:
         What is wrong with the clip; it is in no store then.
     clipped : int
         Samples beyond full scale that int16 could not hold.
+    host : str
+        Where the problem was found.
     """
 
     index: int
@@ -83,6 +102,7 @@ class ClipResult:
     seconds: float
     problem: Problem | None
     clipped: int = 0
+    host: str = ""
 
 
 @dataclass(frozen=True, eq=False)  # joblib's Dask backend wants a hash; the identity is one
@@ -98,19 +118,27 @@ class Worker:
         How far below a clip's loudest frame silence begins (in dB).
     spool : Path
         A folder for the mel frames of clips that are too long for memory.
+    token : Path or None
+        A file that this run made in the stores' folder. Workers on other machines look for it.
     """
 
     targets: tuple[Target, ...]
     offsets: dict[str, ByteOffsets]
     trim_db: float
     spool: Path
+    token: Path | None = None
 
     def __call__(self, batch: list[ClipTask]) -> list[ClipResult]:
         """Extract some clips. Bad clips are returned as problems; system errors are raised."""
+        if self.token is not None and not self.token.exists():
+            raise PipelineError(
+                f"a worker on {socket.gethostname()} does not see {self.token.parent}. All workers "
+                "need the folders of the audio and of the stores under the same paths as this "
+                "machine, from a file system that they share"
+            )
         return [self._extract(task) for task in batch]
 
     def _extract(self, task: ClipTask) -> ClipResult:
-        seconds = task.header.frames / task.header.sr
         digest, size, mtime_ns = "", -1, -1
         try:
             try:
@@ -118,6 +146,8 @@ class Worker:
                 size, mtime_ns = stat.st_size, stat.st_mtime_ns
                 digest = digest_of(task.path)
             except OSError as error:
+                if error.errno in _NOT_THE_FILE:
+                    raise
                 raise BadClip(
                     "unreadable", error.strerror or str(error), "Fix the file, then rerun prepare"
                 ) from None
@@ -127,8 +157,9 @@ class Worker:
             if problem.reason in _NAMED_BY_HEADER:
                 found = headers.check(task.path, task.clip_id)
                 problem = found if isinstance(found, Problem) else problem
-            return ClipResult(task.index, digest, size, mtime_ns, seconds, problem)
-        return ClipResult(task.index, digest, size, mtime_ns, seconds, None, clipped)
+            return ClipResult(task.index, digest, size, mtime_ns, task.seconds, problem,
+                              host=socket.gethostname())
+        return ClipResult(task.index, digest, size, mtime_ns, task.seconds, None, clipped)
 
     def _fill(self, task: ClipTask, digest: str) -> int:
         """Decode the clip into every store that needs it; return the number of clipped samples."""
@@ -213,5 +244,5 @@ def check_samples(y: np.ndarray, first: int) -> None:
 
 def digest_of(path: Path) -> str:
     """Compute the SHA-256 of a file's bytes, as hexadecimal digits."""
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 import signal
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.runtime.problems import Problem
@@ -54,6 +54,23 @@ class BadClipsError(PipelineError):
     def __init__(self, message: str, problems: Iterable[Problem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class WorkerDied(PipelineError):
+    """A worker ended in the middle of a task: it crashed, or the system killed it.
+
+    Attributes
+    ----------
+    tasks : tuple
+        The tasks that it, or any other worker, may have had then: one of them if tasks are run one
+        at a time.
+    cause : str
+        How it ended, as far as is known.
+    """
+
+    def __init__(self, message: str, tasks: Iterable[Any] = (), cause: str = "") -> None:
+        super().__init__(message)
+        self.tasks, self.cause = tuple(tasks), cause
 
 
 class StoreError(PipelineError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import threading
 import time
@@ -14,17 +15,20 @@ from multiprocessing import resource_tracker
 from typing import Any, TypeVar, get_args
 
 import joblib
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from pipeline.runtime.choices import NO_JOBS, Backend
-from pipeline.runtime.errors import PipelineError, UsageError
+from pipeline.runtime.errors import UsageError, WorkerDied
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 BACKENDS = get_args(Backend)
+
+# Those whose workers may be on other machines.
+CLUSTERS = ("dask", "ray")
 
 _WATCH_SECONDS = 0.5
 
@@ -33,7 +37,8 @@ _QUIET = "ignore:resource_tracker"
 
 
 def imap(
-    function: Callable[[T], R], tasks: Iterable[T], *, jobs: int, backend: str
+    function: Callable[[T], R], tasks: Iterable[T], *, jobs: int, backend: str,
+    cluster: str | None = None, one_at_a_time: bool = False,
 ) -> Generator[R]:
     """Yield ``function(task)`` for each task, in the order of completion.
 
@@ -44,38 +49,80 @@ def imap(
     tasks : iterable
         Consumed as workers become free: it may be long and lazy.
     jobs : int
-        Number of workers; -1: one per CPU core. With Dask and Ray the cluster decides.
+        Number of workers; -1: one per CPU core. With Dask and Ray the cluster decides, and this is
+        the number of workers of a local cluster.
     backend : str
-        One of :data:`BACKENDS`. Dask connects to the scheduler that Dask's own configuration
-        names (``DASK_SCHEDULER_ADDRESS``), Ray to ``RAY_ADDRESS``; each starts a local cluster
-        where none is named.
+        One of :data:`BACKENDS`. With "loky" and one job the tasks run in this process, unless
+        `one_at_a_time` is set.
+    cluster : str, optional
+        Address of the Dask scheduler or of the Ray cluster. Without one, that of Dask's own
+        configuration (``DASK_SCHEDULER_ADDRESS``) or of ``RAY_ADDRESS``; where none is named, a
+        local cluster is started.
+    one_at_a_time : bool
+        Run each task alone, and with processes in a process other than this one: a task that
+        crashes its worker is then known.
 
     Raises
     ------
     UsageError
         If the backend's package is not installed, or `jobs` is 0.
-    PipelineError
+    WorkerDied
         If a worker died, as it does when memory runs out.
+    PipelineError
+        If the cluster cannot be reached, is lost, or has no workers.
     """
     if jobs == 0:
         raise UsageError(NO_JOBS)
+    if backend in CLUSTERS:
+        clustered = importlib.import_module(f"pipeline.runtime.{backend}_cluster").imap
+        return clustered(function, tasks, workers=worker_count(jobs), address=cluster,
+                         one_at_a_time=one_at_a_time)
+    if backend == "loky" and one_at_a_time:
+        return _apart(function, tasks)
+    return _joblib(function, tasks, jobs=1 if one_at_a_time else jobs, backend=backend)
+
+
+def cluster_address(backend: str, *, scheduler: str | None, address: str | None) -> str | None:
+    """Return which of two settings is the address of a backend's cluster.
+
+    Parameters
+    ----------
+    backend : str
+    scheduler, address : str or None
+        The settings for "dask" and for "ray".
+
+    Raises
+    ------
+    UsageError
+        If the setting of another backend is given.
+    """
+    settings = {"dask": ("--scheduler", scheduler), "ray": ("--address", address)}
+    for name, (flag, value) in settings.items():
+        if value is not None and name != backend:
+            raise UsageError(f"{flag} {value} is for --backend {name}; the backend is {backend}")
+    return settings[backend][1] if backend in settings else None
+
+
+def _joblib(
+    function: Callable[[T], R], tasks: Iterable[T], *, jobs: int, backend: str
+) -> Generator[R]:
     with _configured(backend, jobs):
         parallel = joblib.Parallel(
-            return_as="list" if backend == "ray" else "generator_unordered",
-            batch_size=1, pre_dispatch="2 * n_jobs",
+            return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs",
         )
         results: Any = ()
+        running: dict[int, T] = {}
         try:
-            with _starting_workers() if backend == "loky" else nullcontext():
-                results = parallel(joblib.delayed(function)(task) for task in tasks)
-            # Not `yield from`, which would close them before the warning is switched off.
-            for result in results:  # noqa: UP028
+            with starting_workers() if backend == "loky" else nullcontext():
+                results = parallel(
+                    joblib.delayed(_numbered)(number, function, task)
+                    for number, task in _remembered(tasks, running)
+                )
+            for number, result in results:
+                del running[number]
                 yield result
-        except TerminatedWorkerError:
-            raise PipelineError(
-                "a worker was killed, most likely because memory ran out. "
-                "Run the same command again with fewer --jobs; it resumes where this run stopped"
-            ) from None
+        except BrokenProcessPool as error:
+            raise worker_died(running.values(), _ending(error)) from None
         finally:
             if isinstance(results, Generator):
                 # Kills the workers of a run that is stopped, with a warning.
@@ -84,8 +131,51 @@ def imap(
                     results.close()
 
 
+def _numbered(number: int, function: Callable[[T], R], task: T) -> tuple[int, R]:
+    return number, function(task)
+
+
+def _remembered(tasks: Iterable[T], running: dict[int, T]) -> Iterator[tuple[int, T]]:
+    for number, task in enumerate(tasks):
+        running[number] = task
+        yield number, task
+
+
+def _apart(function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R]:
+    """Run one task after the other in one other process; joblib would run them in this one."""
+    executor = ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),))
+    try:
+        for task in tasks:
+            with starting_workers():
+                future = executor.submit(function, task)
+            try:
+                result = future.result()
+            except BrokenProcessPool as error:
+                raise worker_died([task], _ending(error)) from None
+            yield result
+    finally:
+        executor.shutdown(wait=False, kill_workers=True)
+
+
+def worker_died(tasks: Iterable[Any], cause: str) -> WorkerDied:
+    """Make the error of a worker that died, for tasks that cannot be told apart."""
+    return WorkerDied(
+        f"a worker was killed{f' ({cause})' if cause else ''}, most likely because memory ran out. "
+        "Run the same command again with fewer --jobs; it resumes where this run stopped",
+        tasks, cause,
+    )
+
+
+def _ending(error: BrokenProcessPool) -> str:
+    """What loky's message says of how the workers ended: "SIGSEGV", without those it ended."""
+    found = re.findall(r"\b(SIG[A-Z0-9]+|EXIT)\((-?\d+)\)", str(error))
+    return ", ".join(sorted({
+        name if name != "EXIT" else f"exit code {code}" for name, code in found
+    }))
+
+
 @contextmanager
-def _starting_workers() -> Iterator[None]:
+def starting_workers() -> Iterator[None]:
     """Let processes that are started in the block ignore Ctrl-C and hide some warnings.
 
     So a stopped run ends in one line. Ctrl-C reaches the whole group of processes, and the parent
@@ -120,25 +210,23 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def start_ahead(*, jobs: int, backend: str) -> None:
+def start_ahead() -> None:
     """Start loky's resource tracker in the background, before its workers.
 
     It imports nearly as much as a worker, and would compete with the workers for the cores if it
     started with them.
     """
-    if backend == "loky" and worker_count(jobs) > 1:
-        with _starting_workers():
-            loky_tracker.ensure_running()
+    with starting_workers():
+        loky_tracker.ensure_running()
 
 
-def end_workers(*, jobs: int, backend: str) -> None:
-    """End the idle workers of :func:`imap` without waiting for them.
+def end_workers() -> None:
+    """End loky's idle workers without waiting for them.
 
     They have nothing to clean up; otherwise this process would wait at exit until each interpreter
     has shut down.
     """
-    if backend == "loky" and worker_count(jobs) > 1:
-        get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
+    get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
 
 
 def worker_count(jobs: int) -> int:
@@ -147,14 +235,6 @@ def worker_count(jobs: int) -> int:
 
 
 def _configured(backend: str, jobs: int) -> AbstractContextManager[Any]:
-    if backend == "dask":
-        return _dask(_optional("distributed", backend), jobs)
-    if backend == "ray":
-        _optional("ray", backend)
-        from ray.util.joblib import register_ray
-
-        register_ray()
-        return joblib.parallel_config(backend="ray", n_jobs=jobs)
     if backend == "threading":
         return joblib.parallel_config(backend="threading", n_jobs=jobs)
     # One BLAS thread per worker: there is a worker per core already.
@@ -164,17 +244,8 @@ def _configured(backend: str, jobs: int) -> AbstractContextManager[Any]:
     )
 
 
-@contextmanager
-def _dask(distributed: Any, jobs: int) -> Iterator[None]:
-    local = {"n_workers": worker_count(jobs), "threads_per_worker": 1}
-    with _starting_workers():
-        client = distributed.Client(**({} if os.environ.get("DASK_SCHEDULER_ADDRESS") else local))
-    # Closed however the run ends, and the cluster with it if it was started here.
-    with client, joblib.parallel_config(backend="dask"):
-        yield
-
-
-def _optional(module: str, extra: str) -> Any:
+def optional(module: str, extra: str) -> Any:
+    """Import a backend's package, which is that of an extra of setup.cfg."""
     try:
         return importlib.import_module(module)
     except ImportError:

@@ -37,6 +37,7 @@ REASONS = {
     "too-loud": "samples more than 60 dB over full scale",
     "out-of-range": "a feature with values that are NaN or infinite in its dtype",
     "decode-error": "libsndfile fails while decoding",
+    "crash": "decoding it crashes, or takes more memory than there is",
     "changed": "the file has changed since prepare",
     "duplicate": "a name that appears twice",
     "unknown-label": "a label that is not a class of the data set",

@@ -133,7 +133,8 @@ def tag_files(
                     tagged.problems.append(found)
                 else:
                     tagged.files.append(found)
-        end_workers(jobs=jobs, backend=_BACKEND)
+        if jobs > 1:
+            end_workers()
     return tagged
 
 

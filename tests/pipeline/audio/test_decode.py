@@ -100,6 +100,14 @@ def test_a_long_file_comes_in_blocks_that_lose_nothing(tmp_path, monkeypatch, ch
     np.testing.assert_allclose(np.concatenate(blocks), expected, atol=1e-7)
 
 
+def test_blocks_of_a_low_rate_stay_small_once_resampled(tmp_path):
+    """Or 17 minutes at 1 kHz would be 3 GB at 768 kHz."""
+    path = tmp_path / "slow.wav"
+    soundfile.write(path, np.zeros(60_000, np.float32), 1000)
+    with audio.opened(path) as (_, blocks):
+        assert [len(block) for block in blocks] == [24_000, 24_000, 12_000]
+
+
 def test_floats_beyond_full_scale_are_kept(tmp_path):
     y = np.array([0.5, -3.25, 100.0], np.float32)
     np.testing.assert_array_equal(

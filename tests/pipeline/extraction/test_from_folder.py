@@ -35,7 +35,9 @@ def call(recordings, out, feature=FEATURE, **options):
     """(store, what was warned of)"""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        store = extract_folder(recordings, feature, out=out, **{"jobs": 1, **options})
+        # In this process, where a test can look into it.
+        options = {"jobs": 1, "backend": "threading", **options}
+        store = extract_folder(recordings, feature, out=out, **options)
     return store, [str(each.message) for each in caught if each.category is UserWarning]
 
 

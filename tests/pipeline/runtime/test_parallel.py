@@ -1,15 +1,12 @@
 import importlib.util
-import json
 import math
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.errors import PipelineError, UsageError
+from pipeline.runtime.errors import UsageError, WorkerDied
 from pipeline.runtime.parallel import BACKENDS, end_workers, imap, worker_count
 
 N = 70  # two tasks
@@ -28,6 +25,7 @@ def reference(data, extract, stores_of):
 
 # Tasks that any worker can unpickle: expressions for eval.
 PID = "__import__('time').sleep(0.02) or __import__('os').getpid()"
+DEATH = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
@@ -75,7 +73,7 @@ def test_a_run_that_is_given_up_warns_of_nothing(recwarn):
 
 def test_workers_can_be_ended_before_this_process():
     pids = set(imap(eval, [PID] * 20, jobs=2, backend="loky"))
-    end_workers(jobs=2, backend="loky")
+    end_workers()
     deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline
@@ -86,8 +84,23 @@ def test_workers_can_be_ended_before_this_process():
 
 
 def test_a_worker_that_dies_is_an_error_with_advice():
-    with pytest.raises(PipelineError, match=r"a worker was killed.*fewer --jobs"):
-        list(imap(os._exit, [1], jobs=2, backend="loky"))
+    """Its tasks are those that were running."""
+    with pytest.raises(WorkerDied, match=r"a worker was killed.*fewer --jobs") as caught:
+        list(imap(eval, ["1", DEATH, "2"], jobs=2, backend="loky"))
+    assert DEATH in caught.value.tasks
+    assert caught.value.cause == "SIGKILL"
+
+
+def test_one_at_a_time_leaves_no_doubt_which_task_it_was():
+    results = imap(eval, [PID, PID, DEATH, PID], jobs=2, backend="loky", one_at_a_time=True)
+    pids = {next(results), next(results)}
+    assert len(pids) == 1
+    assert os.getpid() not in pids
+    with pytest.raises(WorkerDied) as caught:
+        next(results)
+    assert caught.value.tasks == (DEATH,)
+    # New ones are there for the next run.
+    assert len(list(imap(eval, [PID] * 4, jobs=2, backend="loky"))) == 4
 
 
 def test_jobs_are_counted_from_the_machine():
@@ -122,49 +135,3 @@ def test_threads_make_the_same_bytes(data, extract, reference, stores_of, tmp_pa
     ended = extract(data, tmp_path / "s", "--backend", "threading", "--jobs", 2)
     assert (ended.code, ended.extracted, ended.err) == (0, N, "")
     assert stores_of(tmp_path / "s") == reference
-
-
-@pytest.mark.slow
-def test_dask_makes_the_same_bytes(data, run_stage, reference, stores_of, tmp_path, leftovers_in):
-    """A cluster of its own: nothing is configured."""
-    pytest.importorskip("distributed")
-    ended = run_stage("extract", "--data", data.prepared, "--out", "s", "--backend", "dask",
-                      "--jobs", 2)
-    assert (ended.code, ended.extracted) == (0, N)
-    assert "Traceback" not in ended.err
-    assert stores_of(tmp_path / "s") == reference
-    assert leftovers_in(tmp_path / "s") == []
-
-
-@pytest.mark.slow
-def test_dask_uses_the_cluster_that_is_configured(
-    data, run_stage, stage_command, reference, stores_of, tmp_path
-):
-    """A scheduler and a worker that run already, as on several machines."""
-    pytest.importorskip("distributed")
-    started = []
-
-    def start(*command):
-        started.append(subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli." + command[0], *command[1:]],
-            cwd=tmp_path, env=stage_command.environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ))
-
-    file = tmp_path / "scheduler.json"
-    start("dask_scheduler", "--scheduler-file", str(file), "--port", "0", "--no-dashboard")
-    start("dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard")
-    try:
-        while not file.exists():
-            assert started[0].poll() is None
-            time.sleep(0.1)
-        address = json.loads(file.read_text())["address"]
-        ended = run_stage("extract", "--data", data.prepared, "--out", "s", "--backend", "dask",
-                          env={"DASK_SCHEDULER_ADDRESS": address})
-        assert (ended.code, ended.extracted) == (0, N)
-        assert "Traceback" not in ended.err
-        assert stores_of(tmp_path / "s") == reference
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
