@@ -1,6 +1,7 @@
 """Ray clusters, which need the package ray."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -35,15 +36,17 @@ def reference(data, extract, stores_of):
 
 @pytest.fixture
 def head():
-    """The address of a cluster that runs already."""
+    """The address of a cluster that runs already, and what its users need in their environment."""
+    access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     process = subprocess.Popen(
         [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",
          "--port", "46379", "--num-cpus", "2", "--include-dashboard", "false",
          "--disable-usage-stats"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        env={**os.environ, **access},
     )
     assert any("Ray runtime started" in line for line in process.stdout)
-    yield "127.0.0.1:46379"
+    yield "127.0.0.1:46379", access
     os.killpg(process.pid, signal.SIGTERM)
     process.communicate(timeout=PATIENCE_SECONDS)
 
@@ -71,9 +74,12 @@ def test_a_cluster_that_is_not_there_is_one_clear_line():
 def test_the_bytes_are_the_same(
     data, run_stage, reference, stores_of, leftovers_in, tmp_path, request, local
 ):
-    flags = ("--jobs", 2) if local else ("--address", request.getfixturevalue("head"))
+    flags, access = ("--jobs", 2), {}
+    if not local:
+        address, access = request.getfixturevalue("head")
+        flags = ("--address", address)
     ended = run_stage("extract", "--data", os.path.relpath(data.prepared, tmp_path), "--out", "s",
-                      "--backend", "ray", *flags, timeout=PATIENCE_SECONDS)
+                      "--backend", "ray", *flags, timeout=PATIENCE_SECONDS, env=access)
     assert (ended.code, ended.extracted) == (0, N)
     assert "Traceback" not in ended.err
     assert stores_of(tmp_path / "s") == reference
