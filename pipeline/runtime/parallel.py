@@ -143,7 +143,8 @@ def _remembered(tasks: Iterable[T], running: dict[int, T]) -> Iterator[tuple[int
 
 def _apart(function: Callable[[T], R], tasks: Iterable[T]) -> Generator[R]:
     """Run one task after the other in one other process; joblib would run them in this one."""
-    executor = ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),))
+    with starting_workers():  # its semaphores start the resource tracker
+        executor = ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),))
     try:
         for task in tasks:
             with starting_workers():

@@ -368,7 +368,7 @@ def test_what_workers_need_is_started_first_and_ended_before_the_sealing(
             place, name,
             lambda *given, real=real, name=name, **more: order.append(name) or real(*given, **more),
         )
-    assert extract(small, data_set.root / "stores").code == 0
+    assert extract(small, data_set.root / "stores", "--jobs", 2).code == 0
     assert order == ["start_ahead", "end_workers", "seal", "seal", "seal"]
 
 
