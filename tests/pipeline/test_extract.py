@@ -359,6 +359,7 @@ def test_stores_are_flushed_while_they_are_filled(small, data_set, extract, monk
 def test_what_workers_need_is_started_first_and_ended_before_the_sealing(
     small, data_set, extract, monkeypatch
 ):
+    monkeypatch.setattr(extraction, "_TASK_CLIPS", 1)  # else there is work for one worker alone
     order = []
     for place, name in (
         (parallel, "start_ahead"), (extraction, "end_workers"), (partial.PartialStore, "seal")
