@@ -21,7 +21,8 @@ PARAMS = Path("params.yaml")
 # Sections that several stages read, beside one section for each stage. The keys are given where
 # no stage reads all of them.
 SHARED_SECTIONS: dict[str, tuple[str, ...]] = {
-    "features": (), "runs": (), "follow_ups": (), "machine": ("jobs", "backend"),
+    "features": (), "runs": (), "follow_ups": (),
+    "machine": ("jobs", "backend", "scheduler", "address"),
 }
 
 # Stages without settings of their own there.
