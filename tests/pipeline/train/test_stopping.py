@@ -95,13 +95,15 @@ def test_fewer_validations_change_no_weight_and_no_final_score(world, train):
     assert some["loss"].tolist() == each["loss"].tolist()
 
 
-@pytest.mark.parametrize("flags", [
-    ("--keep", "best"), ("--keep", "last", "--schedule.kind", "plateau"),
+@pytest.mark.parametrize(("flags", "named"), [
+    (("--keep", "best"), "--keep best"),
+    (("--keep", "last", "--schedule.kind", "plateau"), "--schedule.kind plateau"),
 ])
-def test_a_choice_by_validation_needs_one_after_every_epoch(world, train, flags):
+def test_a_choice_by_validation_needs_one_after_every_epoch(world, train, flags, named):
     ended = train("--validate-every", 2, *flags)
     assert ended.code == 2
-    assert "--validate-every is 2; --keep best and a plateau need" in ended.err
+    assert ended.err == (f"train: --validate-every 2 contradicts {named}, which needs a validation "
+                         "after every epoch\n")
     assert not world.runs.exists()
 
 
