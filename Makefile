@@ -6,6 +6,8 @@ PYTHON ?= python3
 EXTRAS ?= train,export,repro,dask,dev
 VENV   := .venv
 BIN    := $(VENV)/bin
+# The versions that the tests passed with.
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN    := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)
 
 # The public modules are those that docs/api has a page of; their docstrings are checked.
@@ -27,17 +29,16 @@ OTHER := $(shell $(PYTHON) -c 'import sys; v = "version = {}.{}.".format(*sys.ve
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help repro quick test test-all check lint-docstrings docs notebook clean other-python
+.PHONY: help repro quick test test-all check lint-docstrings docs notebook lock licences clean other-python
 
-$(VENV)/.installed: setup.cfg pyproject.toml $(OTHER)
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt $(OTHER)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit(f"{sys.executable} is Python {v[0]}.{v[1]}; Python 3.11 to 3.13 is needed: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(if $(OTHER),--clear) $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $@
 
 $(VENV)/.docs-installed: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[train,docs]'
+	$(PIP) --editable '.[train,docs]'
 	@touch $@
 
 help: ## list the targets
@@ -71,6 +72,15 @@ docs: $(VENV)/.docs-installed ## build the documentation into docs/_build/html
 notebook: $(VENV)/.docs-installed ## execute the tour and write it to docs/_build/tour.ipynb
 	@mkdir -p docs/_build
 	$(BIN)/jupytext --to ipynb --execute --output docs/_build/tour.ipynb docs/tour.py
+
+lock: $(VENV)/.installed ## bring constraints.txt up to what setup.cfg asks for; delete it before, for the newest versions
+	$(PIP) 'uv>=0.5'
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+		--output-file constraints.txt setup.cfg
+
+licences: $(VENV)/.installed ## list the licences of what is installed
+	$(PIP) 'pip-licenses>=5'
+	$(BIN)/pip-licenses --order license
 
 clean: ## delete what the stages wrote, trained runs included, and caches; .venv stays
 	rm -rf data/demo prepared stores runs submission.csv docs/_build build
