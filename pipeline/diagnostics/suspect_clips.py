@@ -110,7 +110,7 @@ def _plain_mean(run: ReportedRun) -> tuple[Scores | None, str]:
     why += f"the geometric mean of {', '.join(r.name for r in there)}."
     if gone := [r.name for r in runs if not r.is_run]:
         why += f" Of the curated clips it lacks {', '.join(gone)}, not there any more."
-    oofs = [(r.name, r.load()[0]) for r in there]
+    oofs = [(r.name, r.load_out_of_fold()) for r in there]
     return combine("geometric", oofs, [1.0] * len(oofs), single=run.single), why
 
 

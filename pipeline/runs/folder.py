@@ -251,13 +251,26 @@ class RunFolder:
         StoreError
             If a file is damaged, or has other classes than run.json.
         """
-        record = self.read()
-        files = self.score_files()
-        oof = self._load(record, files[::2], _TRAIN if record.folds else _ENSEMBLE)
+        oof, record = self.load_out_of_fold(), self.read()
+        files = self.score_files()[1::2]
         tests: list[tuple[str, Scores]] = []
-        if any(path.exists() for path in files[1::2]):
-            tests = self._load(record, files[1::2], _PREDICT if record.folds else _ENSEMBLE)
-        return join(oof), align(tests) if tests else []
+        if any(path.exists() for path in files):
+            tests = self._load(record, files, _PREDICT if record.folds else _ENSEMBLE)
+        return oof, align(tests) if tests else []
+
+    def load_out_of_fold(self) -> Scores:
+        """Read the out-of-fold scores alone.
+
+        Raises
+        ------
+        UsageError
+            If there is no such run, or a fold has no scores.
+        StoreError
+            If a file is damaged, or has other classes than run.json.
+        """
+        record = self.read()
+        made_by = _TRAIN if record.folds else _ENSEMBLE
+        return join(self._load(record, self.score_files()[::2], made_by))
 
     def load_noisy(self) -> list[Scores]:
         """Read the noisy clips' scores per fold; an empty list if some fold has none.

@@ -67,8 +67,8 @@ def read_model(path: Path) -> keras.Model:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise StoreError(f"{path}: damaged, incomplete or not a model ({reason}). Train the fold "
-                         "again") from None
+        raise StoreError(f"{path}: damaged, incomplete or not a model ({reason}). Delete it "
+                         "and run `python -m pipeline.train` again") from None
 
 
 def crop_scores(model: keras.Model, source: CropSource, crops: Crops, batch_size: int) -> Floats:

@@ -48,7 +48,7 @@ def log_run(folder: RunFolder, store: Store, labels: Sequence[Label]) -> None:
         Of all clips.
     """
     record = folder.read()
-    oof, _ = folder.load()
+    oof = folder.load_out_of_fold()
     by_clip = {label.clip_id: label for label in labels}
     path = event_path(folder.logs, "run")
     with atomic_write(path) as partial:

@@ -189,7 +189,7 @@ def train_one(task: FoldTask) -> int:
 
 def report(folder: RunFolder, labels: Sequence[Label]) -> None:
     """Print the out-of-fold lwlrap of the folds that are finished."""
-    oof, _ = folder.load()
+    oof = folder.load_out_of_fold()  # a fold that was trained again has no test scores yet
     truth = truth_of({label.clip_id: label for label in labels}, oof)
     print(f"train: {folder.path}: out-of-fold lwlrap {lwlrap(truth, oof.values):.4f} over "
           f"{len(truth)} clips")

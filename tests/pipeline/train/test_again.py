@@ -39,6 +39,17 @@ def test_what_is_done_is_not_done_again(done, train):
     assert kept.items() <= done.bytes_of("mfcc", "*.*").items()
 
 
+def test_a_fold_whose_model_is_gone_is_trained_beside_one_that_has_test_scores(done, train):
+    run = RunFolder(done.runs, "mfcc")
+    predicted = run.fold(1).predicted("test")
+    predicted.parent.mkdir()
+    shutil.copy(run.fold(1).oof, predicted)
+    run.fold(0).model.unlink()
+    ended = train()
+    assert ended.code == 0
+    assert "out-of-fold lwlrap" in ended.out
+
+
 def test_run_json_names_the_folds_that_are_done(done, train):
     shutil.rmtree(done.runs / "mfcc" / "folds/0")
     assert "nothing to do" in train("--fold", 1).out
