@@ -160,9 +160,14 @@ def test_a_member_before_the_archive_is_refused(tmp_path, folder):
 
 def lie(path, name, *, size=None, crc=None):
     """Change the size or the checksum that a member declares, in both of its headers."""
+    with ZipFile(path) as archive:
+        local, central = archive.getinfo(name).header_offset, archive.start_dir
+        for info in archive.infolist():
+            if info.filename == name:
+                break
+            central += 46 + len(info.filename.encode()) + len(info.extra) + len(info.comment)
     data = bytearray(path.read_bytes())
-    at = data.rfind(name.encode())
-    for header, place in ((at - 46, 16), (data.find(name.encode()) - 30, 14)):
+    for header, place in ((central, 16), (local, 14)):
         if crc is not None:
             data[header + place:header + place + 4] = struct.pack("<L", crc)
         if size is not None:
