@@ -36,13 +36,13 @@ class Settings:
 
 
 def run(settings: Settings) -> None:
-    from pipeline.store.checksums import REPAIR
+    from pipeline.store.checksums import repair_advice
     from pipeline.store.reader import open_store
     from pipeline.store.summary import check_known, print_clip, print_store
 
     if settings.plot and settings.clip is None:
         raise UsageError("--plot draws one clip: name it with --clip ID")
-    errors, failed, drawn = [], [], []
+    errors, failed, drawn = dict[Path, list[str]](), [], []
     for path in settings.stores:
         try:
             store = open_store(path)
@@ -58,7 +58,8 @@ def run(settings: Settings) -> None:
             drawn.append(store)
         if settings.verify:
             found = list(store.verify())
-            errors += found
+            if found:
+                errors.setdefault(path.parent, []).extend(found)
             for sentence in found:
                 print(sentence, file=sys.stderr)
             print(f"  verified    {len(store)} clips, {len(found)} mismatches")
@@ -68,7 +69,9 @@ def run(settings: Settings) -> None:
         draw_clip(drawn, settings.clip, settings.plot)
         print(f"  drawn       {settings.plot}")
     if errors:
-        raise StoreError(f"{len(errors)} mismatches; {REPAIR}")
+        raise StoreError("\n".join(
+            f"{len(found)} mismatches; {repair_advice(folder)}" for folder, found in errors.items()
+        ))
     if any(isinstance(error, StoreError) for error in failed):
         raise StoreError(f"{len(failed)} of {len(settings.stores)} stores cannot be read")
     if failed:

@@ -6,8 +6,10 @@ They are read, not mapped: where a mapped page cannot be read, the process is ki
 from __future__ import annotations
 
 import os
+import shlex
 import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,10 +22,14 @@ from pipeline.store.schema import TABLES, read_row, row_bytes
 if TYPE_CHECKING:
     from pipeline.store.reader import Store
 
-REPAIR = "extract the damaged clips again with: python -m pipeline.extract --repair"
-
 _BLOCK = 1 << 23
 _ROWS = 4096
+
+
+def repair_advice(folder: Path) -> str:
+    """Say how the damaged clips of the stores in a folder are extracted again."""
+    return ("extract the damaged clips again with: python -m pipeline.extract --repair --out "
+            f"{shlex.quote(str(folder))}")
 
 
 def intact(store: Store, index: int) -> bool:
@@ -72,7 +78,7 @@ def require_intact(store: Store, indexes: Sequence[int], damaged_frames: Sequenc
         names = [store.contents.clip_ids[i] for i in sorted(damaged)]
         raise StoreError(
             f"{store.path}: damaged: {len(names)} clips do not have their checksums: "
-            f"{listed(names)}; {REPAIR}"
+            f"{listed(names)}; {repair_advice(store.path.parent)}"
         )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from features.signal.moments import Moments, merge_arrays
 from pipeline.runtime.errors import StoreError, UsageError, listed
-from pipeline.store.checksums import REPAIR, damaged_rows, frames_intact
+from pipeline.store.checksums import damaged_rows, frames_intact, repair_advice
 from pipeline.store.file_objects import pread_into
 from pipeline.store.hdf5 import read_tables
 from pipeline.store.schema import as_bytes
@@ -128,7 +128,7 @@ class Store:
             if self.length.any() else np.empty(shape, dtype)
         )
         if not damaged_rows and (fault := self.fault):
-            raise StoreError(f"{fault}; {REPAIR}")
+            raise StoreError(f"{fault}; {repair_advice(path.parent)}")
 
     @cached_property
     def fault(self) -> str:

@@ -52,7 +52,7 @@ def test_a_flipped_bit_of_a_frame_is_no_training(world, train):
     ended = train()
     assert ended.code == 4
     assert "mfcc.h5: damaged: 1 clips do not have their checksums: 03.wav" in ended.err
-    assert "python -m pipeline.extract --repair" in ended.err
+    assert f"python -m pipeline.extract --repair --out {world.stores}" in ended.err
     assert not list(world.runs.rglob("model.keras"))
 
 
