@@ -1,4 +1,4 @@
-"""Lay out a store's HDF5 file and find its tables (the only import of h5py).
+"""Lay out a store's HDF5 file and read its headers (the only import of h5py).
 
 docs/store.md describes the format. HDF5 never touches the disk: it lays a file out in memory, and
 of a file that is read it sees the headers, which are checked before any table is read.
@@ -22,13 +22,12 @@ from numpy.typing import DTypeLike
 
 from pipeline.runtime.errors import StoreError
 from pipeline.runtime.files import naming
-from pipeline.store.file_objects import HeaderReader, SparseImage, pread_into
+from pipeline.store.file_objects import HeaderReader, SparseImage
 from pipeline.store.schema import (
     DTYPES,
     TABLES,
     ByteOffsets,
     Contents,
-    Excluded,
     FeatureSpec,
     starts_of,
 )
@@ -38,50 +37,12 @@ SCHEMA = "audio-feature-store"
 SCHEMA_VERSION = 1
 
 _GROUPS = ("excluded", "moments")
-_EXCLUDED = ("excluded/clip_id", "excluded/reason", "excluded/digest")
-_TEXTS = ("clip_id", *_EXCLUDED)
+EXCLUDED = ("excluded/clip_id", "excluded/reason", "excluded/digest")
+TEXTS = ("clip_id", *EXCLUDED)
 _NUMBERS = ("start", "frames", *TABLES)
-
-# Of all that is read when a store is opened, in bytes: the ids of 16 million clips.
-_LARGEST_TABLE = 1 << 30
-
-# Where a superblock of each version holds the file's end.
-_END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 
 # Exceptions that h5py raises for a corrupt file.
 _DAMAGE = (AttributeError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
-
-
-@dataclass(frozen=True)
-class Tables:
-    """A store's description and tables, without its frames and moments.
-
-    Attributes
-    ----------
-    spec : FeatureSpec
-    contents : Contents
-    contents_key : str
-        The key of the contents at the time the file was laid out.
-    offsets : ByteOffsets
-    end : int
-        Size of the file, by its headers (in bytes).
-    start, length, count : np.ndarray [shape=(n_clips,), dtype=int64]
-    sound : np.ndarray [shape=(n_clips, 2), dtype=int64]
-    crc32 : np.ndarray [shape=(n_clips,), dtype=uint32]
-    digests : tuple of str
-    """
-
-    spec: FeatureSpec
-    contents: Contents
-    contents_key: str
-    offsets: ByteOffsets
-    end: int
-    start: np.ndarray
-    length: np.ndarray
-    count: np.ndarray
-    sound: np.ndarray
-    crc32: np.ndarray
-    digests: tuple[str, ...]
 
 
 def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> ByteOffsets:
@@ -111,10 +72,10 @@ def allocate(path: Path, spec: FeatureSpec, contents: Contents) -> ByteOffsets:
         for offset, data in image.pieces:
             pwrite_all(file.fileno(), data, offset, path)
         file.truncate(image.size)
-    return _byte_offsets(places, path)
+    return byte_offsets(places, path)
 
 
-def _lay_out(image: SparseImage, spec: FeatureSpec, contents: Contents) -> dict[str, _Place]:
+def _lay_out(image: SparseImage, spec: FeatureSpec, contents: Contents) -> dict[str, Place]:
     n = len(contents.clip_ids)
     total = sum(contents.lengths)
     with _created(image) as file:
@@ -130,10 +91,10 @@ def _lay_out(image: SparseImage, spec: FeatureSpec, contents: Contents) -> dict[
         _write(file, "clip_id", _text(contents.clip_ids))
         _write(file, "start", starts_of(contents.lengths))
         _write(file, "length", np.array(contents.lengths, "<i8"))
-        for name in _EXCLUDED:
+        for name in EXCLUDED:
             values = [getattr(e, name.partition("/")[2]) for e in contents.excluded]
             _write(file, name, _text(values))
-        for name, (dtype, shape) in _layout(spec, n, total).items():
+        for name, (dtype, shape) in layout(spec, n, total).items():
             if name not in file:
                 _reserve(file, name, shape, dtype)
         # The image gets its size when it is closed.
@@ -172,7 +133,7 @@ def _driver(file: SparseImage | HeaderReader) -> Iterator[Any]:
         h5py.h5i.dec_ref(access)
 
 
-def _layout(spec: FeatureSpec, n: int, total: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+def layout(spec: FeatureSpec, n: int, total: int) -> dict[str, tuple[str, tuple[int, ...]]]:
     """List dtype and shape of the datasets of numbers and digests of a store of `n` clips."""
     rows = {
         name: () if many is None else (many or max(1, spec.width),)
@@ -216,8 +177,26 @@ def _reserve(file: h5py.File, name: str, shape: tuple[int, ...], type_: DTypeLik
     )
 
 
-def read_tables(file: int, path: Path) -> Tables:
-    """Read a store's tables.
+@dataclass(frozen=True)
+class Headers:
+    """What the headers of a store's file say.
+
+    Attributes
+    ----------
+    spec : FeatureSpec
+    places : dict of str to Place
+        Of every dataset; they lie in the file, in one piece each and apart from each other.
+    contents_key : str
+        The key of the contents at the time the file was laid out.
+    """
+
+    spec: FeatureSpec
+    places: dict[str, Place]
+    contents_key: str
+
+
+def read_headers(file: int, path: Path) -> Headers:
+    """Read a store's headers.
 
     Parameters
     ----------
@@ -237,8 +216,7 @@ def read_tables(file: int, path: Path) -> Tables:
     try:
         with _opened(headers) as opened:
             spec, places = _read_spec(opened, path), _places(opened, headers.size)
-            key = _text_attribute(opened, "contents_key")
-        return _tables(file, path, spec, places, key)
+            return Headers(spec, places, _text_attribute(opened, "contents_key"))
     except _DAMAGE as error:
         if headers.error is not None:
             with naming(path):
@@ -260,7 +238,7 @@ def _opened(headers: HeaderReader) -> Iterator[h5py.File]:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A dataset's bytes in the file."""
 
     offset: int
@@ -272,7 +250,7 @@ class _Place:
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
 
-def _places(file: h5py.File, size: int) -> dict[str, _Place]:
+def _places(file: h5py.File, size: int) -> dict[str, Place]:
     """Find every dataset, without reading any.
 
     Raises ValueError unless each lies in the file, in one piece and apart from the others: other
@@ -280,7 +258,7 @@ def _places(file: h5py.File, size: int) -> dict[str, _Place]:
     """
     for name in _GROUPS:
         _hard(file, name)
-    places = {name: _place(file, name, size) for name in (*_TEXTS, "length", *_NUMBERS)}
+    places = {name: _place(file, name, size) for name in (*TEXTS, "length", *_NUMBERS)}
     taken = sorted((p.offset, p.end, name) for name, p in places.items() if p.offset < p.end)
     for (_, end, name), (offset, _, other) in itertools.pairwise(taken):
         if offset < end:
@@ -295,7 +273,7 @@ def _hard(file: h5py.File, name: str) -> Any:
     return file[name]
 
 
-def _place(file: h5py.File, name: str, size: int) -> _Place:
+def _place(file: h5py.File, name: str, size: int) -> Place:
     dataset = _hard(file, name)
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
         raise ValueError(f"{name} is no table")
@@ -304,74 +282,14 @@ def _place(file: h5py.File, name: str, size: int) -> _Place:
         raise ValueError(
             f"{name} does not lie in the file in one piece (h5repack -l CONTI makes it so)"
         )
-    place = _Place(dataset.id.get_offset() or 0, dataset.dtype, dataset.shape)
+    place = Place(dataset.id.get_offset() or 0, dataset.dtype, dataset.shape)
     if place.dtype.hasobject or place.end > size or (place.end and not place.offset):
         raise ValueError(f"{name} does not lie in the file")
     return place
 
 
-def _byte_offsets(places: dict[str, _Place], path: Path) -> ByteOffsets:
+def byte_offsets(places: dict[str, Place], path: Path) -> ByteOffsets:
     return ByteOffsets(path, places["frames"].offset, {n: places[n].offset for n in TABLES})
-
-
-def _tables(
-    file: int, path: Path, spec: FeatureSpec, places: dict[str, _Place], contents_key: str
-) -> Tables:
-    n = math.prod(places["clip_id"].shape)
-    total = (*places["frames"].shape, 0)[0]
-    for name, (dtype, shape) in _layout(spec, n, total).items():
-        if (places[name].dtype, places[name].shape) != (np.dtype(dtype), shape):
-            raise ValueError(f"{name} is not {dtype} of shape {shape}")
-    for name in _TEXTS:
-        if places[name].dtype.kind != "S" or len(places[name].shape) != 1:
-            raise ValueError(f"{name} is not a list of texts")
-
-    def read(name: str) -> np.ndarray:
-        return _read(file, path, name, places[name])
-
-    start, length = read("start"), read("length")
-    _check_bounds(start, length, total)
-    excluded = zip(*(_strings(read(name)) for name in _EXCLUDED), strict=True)
-    contents = Contents(
-        tuple(_strings(read("clip_id"))), tuple(length.tolist()),
-        tuple(Excluded(*each) for each in excluded),
-    )
-    if len(set(contents.clip_ids)) < n:
-        raise ValueError("a clip id appears twice")
-    return Tables(
-        spec, contents, contents_key, _byte_offsets(places, path), _end(file, path), start, length,
-        count=read("moments/count"), sound=read("sound"), crc32=read("crc32"),
-        digests=tuple(_strings(read("digest"), errors="replace")),
-    )
-
-
-def _read(file: int, path: Path, name: str, place: _Place) -> np.ndarray:
-    n_bytes = place.end - place.offset
-    if n_bytes > _LARGEST_TABLE:
-        # A file may have holes: what it claims takes no space on the disk.
-        raise ValueError(f"{name} claims {n_bytes} bytes")
-    values = np.empty(place.shape, place.dtype)
-    if n_bytes:
-        pread_into(file, values.reshape(-1).view(np.uint8).data, place.offset, path)
-    return values
-
-
-def _end(file: int, path: Path) -> int:
-    """Read where the file ends by its superblock; HDF5 itself only refuses a shorter one."""
-    head = bytearray(64)
-    pread_into(file, memoryview(head), 0, path)
-    at = _END_AT[head[8]]
-    return int.from_bytes(head[at:at + 8], "little")
-
-
-def _check_bounds(start: np.ndarray, length: np.ndarray, total: int) -> None:
-    """Raise ValueError unless the clips follow each other, from 0 to `total` frames."""
-    ends = start + length
-    if not (
-        (start >= 0).all() and (length >= 0).all() and (length <= total).all()
-        and np.array_equal(np.append(start, total), np.append(np.int64(0), ends))
-    ):
-        raise ValueError("start and length do not fit together")
 
 
 def _read_spec(file: h5py.File, path: Path) -> FeatureSpec:
@@ -410,8 +328,3 @@ def _text_attribute(file: h5py.File, name: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"attribute {name} is not a text")
     return value
-
-
-def _strings(values: np.ndarray, errors: str = "strict") -> list[str]:
-    # Three stores of one data set have the same ids and digests.
-    return [sys.intern(value.decode("utf-8", errors)) for value in values.tolist()]

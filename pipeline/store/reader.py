@@ -22,8 +22,8 @@ from features.signal.moments import Moments, merge_arrays
 from pipeline.runtime.errors import StoreError, UsageError, listed
 from pipeline.store.checksums import damaged_rows, frames_intact, repair_advice
 from pipeline.store.file_objects import pread_into
-from pipeline.store.hdf5 import read_tables
 from pipeline.store.schema import as_bytes
+from pipeline.store.tables import read_tables
 
 
 def open_store(path: str | Path) -> Store:
