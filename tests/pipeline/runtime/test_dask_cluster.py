@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from worker_tasks import DEATH, PID
 
 from pipeline.runtime import dask_cluster
 from pipeline.runtime.errors import PipelineError, UsageError, WorkerDied
@@ -31,11 +32,6 @@ def init(self, *args, **options):
     _real(self, *args, **options)
 soundfile.SoundFile.__init__ = init
 """
-
-# Tasks that any worker can unpickle: expressions for eval.
-PID = "__import__('time').sleep(0.02) or __import__('os').getpid()"
-DEATH = "__import__('os').kill(__import__('os').getpid(), 9)"
-
 
 class Cluster:
     """A scheduler and its workers, each in a process of its own and in a folder of its own."""
@@ -108,17 +104,6 @@ def make_cluster(tmp_path, stage_command):
     yield make
     for cluster in clusters:
         cluster.close()
-
-
-@pytest.fixture(scope="module")
-def data(make_data_set):
-    return make_data_set().fill(N, seconds=0.05).prepare()
-
-
-@pytest.fixture(scope="module")
-def reference(data, extract, stores_of):
-    assert extract(data, data.root / "reference").extracted == N
-    return stores_of(data.root / "reference")
 
 
 @pytest.fixture

@@ -5,27 +5,12 @@ import time
 from pathlib import Path
 
 import pytest
+from worker_tasks import DEATH, PID
 
 from pipeline.runtime.errors import UsageError, WorkerDied
 from pipeline.runtime.parallel import BACKENDS, end_workers, imap, worker_count
 
 N = 70  # two tasks
-
-
-@pytest.fixture(scope="module")
-def data(make_data_set):
-    return make_data_set().fill(N, seconds=0.05).prepare()
-
-
-@pytest.fixture(scope="module")
-def reference(data, extract, stores_of):
-    assert extract(data, data.root / "reference").extracted == N
-    return stores_of(data.root / "reference")
-
-
-# Tasks that any worker can unpickle: expressions for eval.
-PID = "__import__('time').sleep(0.02) or __import__('os').getpid()"
-DEATH = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])

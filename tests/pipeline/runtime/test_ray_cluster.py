@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from worker_tasks import DEATH, PID
 
 from pipeline.runtime.errors import PipelineError, WorkerDied
 from pipeline.runtime.parallel import imap
@@ -17,22 +18,6 @@ pytestmark = pytest.mark.slow
 
 N = 200  # four tasks
 PATIENCE_SECONDS = 180
-
-# Tasks that any worker can unpickle: expressions for eval.
-PID = "__import__('time').sleep(0.02) or __import__('os').getpid()"
-DEATH = "__import__('os').kill(__import__('os').getpid(), 9)"
-
-
-@pytest.fixture(scope="module")
-def data(make_data_set):
-    return make_data_set().fill(N, seconds=0.05).prepare()
-
-
-@pytest.fixture(scope="module")
-def reference(data, extract, stores_of):
-    assert extract(data, data.root / "reference").extracted == N
-    return stores_of(data.root / "reference")
-
 
 @pytest.fixture
 def head():
