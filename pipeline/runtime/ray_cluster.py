@@ -125,8 +125,10 @@ def _cluster(ray: Any, workers: int, address: str | None) -> Iterator[None]:
         _check_answers(address)
     try:
         with starting_workers(), _own_signals():
+            # Without an address Ray takes the last cluster that was started on this machine.
             ray.init(
-                address=address, log_to_driver=False, logging_level=logging.CRITICAL, **options
+                address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL,
+                **options,
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise PipelineError(
