@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.parallel import optional, starting_workers, worker_died
+from pipeline.runtime.parallel import optional, other_code, starting_workers, worker_died
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -163,8 +163,5 @@ def _explained(error: BaseException) -> BaseException:
     while first.__cause__ is not None:
         first = first.__cause__
     if isinstance(first, ImportError) or "deserializ" in str(error):
-        return PipelineError(
-            f"the cluster cannot run this pipeline ({first}). Its scheduler and all its workers "
-            "need the same version of the pipeline and of its packages as this machine"
-        )
+        return other_code(str(first))
     return error

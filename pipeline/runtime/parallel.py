@@ -20,7 +20,7 @@ from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from pipeline.runtime.choices import NO_JOBS, Backend
-from pipeline.runtime.errors import UsageError, WorkerDied
+from pipeline.runtime.errors import PipelineError, UsageError, WorkerDied
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -164,6 +164,14 @@ def worker_died(tasks: Iterable[Any], cause: str) -> WorkerDied:
         f"a worker was killed{f' ({cause})' if cause else ''}, most likely because memory ran out. "
         "Run the same command again with fewer --jobs; it resumes where this run stopped",
         tasks, cause,
+    )
+
+
+def other_code(found: str) -> PipelineError:
+    """Make the error of a cluster that has other code than this machine, or none."""
+    return PipelineError(
+        f"the cluster cannot run this pipeline ({found}). It and all its workers need the same "
+        "version of the pipeline and of its packages as this machine"
     )
 
 

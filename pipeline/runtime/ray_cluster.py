@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.parallel import optional, starting_workers, worker_died
+from pipeline.runtime.parallel import optional, other_code, starting_workers, worker_died
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,8 +54,11 @@ def imap(
         try:
             yield from _each(ray, ray.remote(function_of(function)), tasks, one_at_a_time)
         except (ConnectionError, ray.exceptions.RaySystemError) as error:
+            first = str(error).partition("\n")[0]  # of a worker's traceback
+            if "No module named" in first or "import name" in first:
+                raise other_code(first.removeprefix("System error: ")) from None
             raise PipelineError(
-                f"the Ray cluster is lost: {error}. Run the same command again to resume"
+                f"the Ray cluster is lost: {first}. Run the same command again to resume"
             ) from None
 
 
